@@ -1,0 +1,5 @@
+//! Cenote: a SQL-first lakehouse database. `src/README.md` is the map.
+
+pub mod error;
+pub mod sqlstate;
+pub mod suggest;

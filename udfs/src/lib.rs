@@ -1,0 +1,1 @@
+//! Metric aggregates for DataFusion.
