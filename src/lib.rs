@@ -3,5 +3,6 @@
 pub mod catalog;
 pub mod delta;
 pub mod error;
+pub mod parser;
 pub mod sqlstate;
 pub mod suggest;
