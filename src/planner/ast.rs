@@ -1,0 +1,77 @@
+//! Small pieces of sqlparser's trees, made by hand.
+
+use crate::error::{Error, Result};
+use crate::parser::{Script, quote_ident};
+use sqlparser::ast::{
+    Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor,
+};
+
+/// A quoted identifier, which folds to itself.
+pub fn identifier(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}
+
+/// Parses a query's text.
+///
+/// # Errors
+/// 42601 with the position in `text`.
+pub fn parse_query(text: &str) -> Result<Query> {
+    let mut pieces = Script::split(text)?;
+    if pieces.len() != 1 {
+        return Err(Error::internal("a stored query is not one statement"));
+    }
+    match pieces.remove(0).parse_all(sqlparser::parser::Parser::parse_statement)? {
+        Statement::Query(query) => Ok(*query),
+        _ => Err(Error::internal("a stored query is no query")),
+    }
+}
+
+/// Parses an expression's text, such as a default or a CHECK.
+///
+/// # Errors
+/// 42601 with the position in `text`.
+pub fn parse_expression(text: &str) -> Result<Expr> {
+    let mut pieces = Script::split(text)?;
+    if pieces.len() != 1 {
+        return Err(Error::internal("a stored expression is not one expression"));
+    }
+    pieces.remove(0).parse_all(sqlparser::parser::Parser::parse_expr)
+}
+
+/// `(query) AS alias`
+pub fn derived(query: Query, alias: &str) -> TableFactor {
+    TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(query),
+        alias: Some(table_alias(alias)),
+        sample: None,
+    }
+}
+
+/// A plain alias.
+pub(super) fn table_alias(name: &str) -> TableAlias {
+    TableAlias { explicit: true, name: identifier(name), columns: Vec::new(), at: None }
+}
+
+/// A table by name, with an alias.
+pub fn table_factor(name: &[&str], alias: Option<&str>) -> TableFactor {
+    TableFactor::Table {
+        name: ObjectName(
+            name.iter().map(|part| ObjectNamePart::Identifier(identifier(part))).collect(),
+        ),
+        alias: alias.map(table_alias),
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
+/// A name's parts, quoted where needed and joined by dots.
+pub(super) fn dotted(parts: &[String]) -> String {
+    parts.iter().map(|p| quote_ident(p)).collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,194 @@
+//! Integer arithmetic as PostgreSQL does it: literals are `integer` where they fit, and what
+//! overflows is an error (22003) instead of a wrong number.
+//!
+//! DataFusion types every whole literal as bigint and wraps silently. [`NarrowLiterals`] runs before
+//! its type coercion. [`CheckedArithmetic`] runs after it and puts a checked function in the place
+//! of each integer `+ - *` and negation, so that projections, filters, joins, aggregates, windows
+//! and constant folding are all covered by one rule.
+
+use crate::error::Error;
+use crate::sqlstate::SqlState;
+use arrow::array::{ArrayRef, Datum};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{ExprSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{BinaryExpr, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::optimizer::AnalyzerRule;
+use std::sync::{Arc, LazyLock};
+
+/// Whole literals that fit are of type integer.
+#[derive(Debug)]
+pub struct NarrowLiterals;
+
+impl AnalyzerRule for NarrowLiterals {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| {
+            // LIMIT wants bigint, and VALUES keeps the schema that it was planned with.
+            if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::Values(_)) {
+                return Ok(Transformed::no(plan));
+            }
+            let preserver = NamePreserver::new(&plan);
+            let changed = plan.map_expressions(|expr| {
+                let name = preserver.save(&expr);
+                expr.transform_up(|expr| Ok(narrow(expr)))
+                    .map(|t| t.update_data(|expr| name.restore(expr)))
+            })?;
+            // Nodes above a changed one hold its old types: every schema is computed again.
+            changed.map_data(LogicalPlan::recompute_schema)
+        })
+        .map(|t| t.data)
+    }
+
+    fn name(&self) -> &str {
+        "narrow_literals"
+    }
+}
+
+fn narrow(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => match i32::try_from(n) {
+            Ok(n) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(n)), metadata)),
+            Err(_) => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(n)), metadata)),
+        },
+        other => Transformed::no(other),
+    }
+}
+
+/// Integer `+ - *` and negation fail on overflow.
+#[derive(Debug)]
+pub struct CheckedArithmetic;
+
+impl AnalyzerRule for CheckedArithmetic {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| {
+            let mut schema = merge_schema(&plan.inputs());
+            if plan.inputs().is_empty() {
+                schema = plan.schema().as_ref().clone();
+            }
+            let preserver = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = preserver.save(&expr);
+                expr.transform_up(|expr| check(expr, &schema))
+                    .map(|t| t.update_data(|expr| name.restore(expr)))
+            })
+        })
+        .map(|t| t.data)
+    }
+
+    fn name(&self) -> &str {
+        "checked_arithmetic"
+    }
+}
+
+fn check(expr: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr>> {
+    let (function, arguments) = match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let function = match op {
+                Operator::Plus => &*ADD,
+                Operator::Minus => &*SUBTRACT,
+                Operator::Multiply => &*MULTIPLY,
+                _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+            };
+            let integers = left.get_type(schema).is_ok_and(|t| t.is_integer())
+                && right.get_type(schema).is_ok_and(|t| t.is_integer());
+            if !integers {
+                return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+            }
+            (function, vec![*left, *right])
+        }
+        Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|t| t.is_integer()) => {
+            (&*NEGATE, vec![*inner])
+        }
+        other => return Ok(Transformed::no(other)),
+    };
+    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function.clone(), arguments))))
+}
+
+static ADD: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_add", "+"));
+static SUBTRACT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_subtract", "-"));
+static MULTIPLY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_multiply", "*"));
+static NEGATE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_negate", "neg"));
+
+/// One checked operation over two arguments of the same integer type, or one.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    name: &'static str,
+    operator: &'static str,
+    signature: Signature,
+}
+
+impl Checked {
+    fn udf(name: &'static str, operator: &'static str) -> Arc<ScalarUDF> {
+        let signature = Signature::variadic_any(Volatility::Immutable);
+        Arc::new(ScalarUDF::new_from_impl(Self { name, operator, signature }))
+    }
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(arguments[0].clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        use arrow::compute::kernels::numeric::{add, mul, neg, sub};
+        let kernel = match self.operator {
+            "+" => add,
+            "-" => sub,
+            "*" => mul,
+            _ => {
+                let array = args.args[0].to_array(args.number_rows)?;
+                return finish(neg(&array), &args);
+            }
+        };
+        let result = match (&args.args[0], &args.args[1]) {
+            (ColumnarValue::Array(l), ColumnarValue::Array(r)) => kernel(l, r),
+            (ColumnarValue::Array(l), ColumnarValue::Scalar(r)) => kernel(l, &r.to_scalar()?),
+            (ColumnarValue::Scalar(l), ColumnarValue::Array(r)) => kernel(&l.to_scalar()?, r),
+            (ColumnarValue::Scalar(l), ColumnarValue::Scalar(r)) => {
+                kernel(&l.to_array()? as &dyn Datum, &r.to_array()? as &dyn Datum)
+            }
+        };
+        finish(result, &args)
+    }
+}
+
+/// Gives the array back, as a scalar where all arguments were ones.
+fn finish(
+    result: std::result::Result<ArrayRef, ArrowError>,
+    args: &ScalarFunctionArgs,
+) -> Result<ColumnarValue> {
+    let array = result.map_err(|e| match e {
+        ArrowError::ArithmeticOverflow(_) => out_of_range(args.return_field.data_type()),
+        other => other.into(),
+    })?;
+    let all_scalars = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+    if all_scalars && array.len() == 1 {
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+    }
+    Ok(ColumnarValue::Array(array))
+}
+
+fn out_of_range(data_type: &DataType) -> datafusion::error::DataFusionError {
+    let name = match data_type {
+        DataType::Int8 | DataType::Int16 => "smallint",
+        DataType::Int32 => "integer",
+        _ => "bigint",
+    };
+    Error::new(SqlState::NumericValueOutOfRange, format!("{name} out of range")).into()
+}

@@ -1,0 +1,315 @@
+//! From a query's tree to a stream of rows.
+//!
+//! 1. `rewrite` takes out of the tree what DataFusion does not know: table versions, `predict`, the
+//!    functions of schema `ml`, and it names the result's columns as PostgreSQL does.
+//! 2. `relations` resolves every name against one [`World`] (a snapshot, or a transaction with its
+//!    own writes): tables, views (planned again from their text), system relations.
+//! 3. DataFusion plans; `checked` makes integer arithmetic fail on overflow.
+//! 4. `execute` runs the plan on the query runtime and hands batches over a bounded channel.
+
+mod ast;
+mod checked;
+mod execute;
+mod files;
+mod ml_functions;
+pub mod models;
+mod names;
+mod predict;
+mod relations;
+mod rewrite;
+mod services;
+mod types;
+
+pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
+pub use execute::{CancelReason, Canceller, one_batch};
+pub use files::{CsvSource, resolve_path};
+pub use models::{ModelCache, ResolvedModel, find_model, resolve_model};
+pub use names::display_name;
+pub use relations::{Resolved, feature_hint, resolve_relation, resolve_table, split_name};
+pub use services::{Limits, Services};
+pub use types::sql_type_of;
+
+use crate::catalog::{CatalogState, Dependency, Pin};
+use crate::delta::TableState;
+use crate::error::{Error, Result};
+use crate::parser::TokenSlice;
+use crate::sqlstate::SqlState;
+use crate::system::SystemContext;
+use crate::warehouse::{Snapshot, Transaction};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use chrono::{DateTime, Utc};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use sqlparser::ast::{Query, Statement};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The only database.
+pub const CATALOG: &str = "cenote";
+/// The schema name under which DataFusion looks names up that have no schema of their own.
+const SEARCH: &str = "\u{1}search_path";
+/// Views and model queries nested deeper than this are refused.
+const MAX_DEPTH: usize = 32;
+
+/// What relations mean: a snapshot of the warehouse, or a transaction with its own writes.
+#[async_trait::async_trait]
+pub trait World: Send + Sync {
+    /// What exists.
+    fn catalog(&self) -> &CatalogState;
+    /// The snapshot underneath.
+    fn snapshot(&self) -> &Snapshot;
+    /// A table as this world sees it.
+    async fn table(&self, id: &str) -> Result<Arc<TableState>>;
+}
+
+#[async_trait::async_trait]
+impl World for Snapshot {
+    fn catalog(&self) -> &CatalogState {
+        Snapshot::catalog(self)
+    }
+
+    fn snapshot(&self) -> &Snapshot {
+        self
+    }
+
+    async fn table(&self, id: &str) -> Result<Arc<TableState>> {
+        Snapshot::table(self, id).await
+    }
+}
+
+#[async_trait::async_trait]
+impl World for Transaction {
+    fn catalog(&self) -> &CatalogState {
+        Transaction::catalog(self)
+    }
+
+    fn snapshot(&self) -> &Snapshot {
+        Transaction::snapshot(self)
+    }
+
+    async fn table(&self, id: &str) -> Result<Arc<TableState>> {
+        Transaction::table(self, id).await
+    }
+}
+
+/// What a session contributes to planning: settings and identity. Made anew for each statement.
+#[derive(Clone)]
+pub struct Environment {
+    /// What all sessions share.
+    pub services: Arc<Services>,
+    /// The schemas that bare names are looked up in.
+    pub search_path: Vec<String>,
+    /// The session's TimeZone.
+    pub time_zone: String,
+    /// What `now()` is.
+    pub now: DateTime<Utc>,
+    /// The role.
+    pub role: String,
+    /// Where relative paths in read_csv and the like start.
+    pub file_search_path: Option<PathBuf>,
+    /// What pg_catalog shows; made only when a statement asks.
+    pub system: Arc<dyn Fn(Arc<CatalogState>) -> Arc<SystemContext> + Send + Sync>,
+    /// Overrides of DataFusion's options, such as the number of partitions.
+    pub target_partitions: Option<usize>,
+}
+
+/// Plans queries against one world.
+#[derive(Clone, Copy)]
+pub struct Planner<'a> {
+    /// The session's part.
+    pub environment: &'a Environment,
+    /// What relations mean.
+    pub world: &'a dyn World,
+    depth: usize,
+}
+
+/// A planned query.
+pub struct Planned {
+    /// The plan, with PostgreSQL's column names (see [`Planned::schema`]).
+    pub plan: LogicalPlan,
+    /// The state that it runs in.
+    pub state: SessionState,
+    /// What it reads.
+    pub reads: Reads,
+}
+
+/// What a query reads, through all its views.
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    /// Objects named in the text itself.
+    pub direct: BTreeSet<Dependency>,
+    /// Tables and their versions.
+    pub pins: Vec<Pin>,
+    /// Texts of views, by name.
+    pub views: BTreeMap<String, String>,
+    /// Something was read that no snapshot keeps: a file, a system relation.
+    pub unpinned: Option<String>,
+}
+
+impl Reads {
+    fn merge(&mut self, inner: Reads) {
+        for pin in inner.pins {
+            if !self.pins.contains(&pin) {
+                self.pins.push(pin);
+            }
+        }
+        self.views.extend(inner.views);
+        if self.unpinned.is_none() {
+            self.unpinned = inner.unpinned;
+        }
+    }
+}
+
+/// Types and values of `$1`, `$2`, …
+#[derive(Debug, Clone, Default)]
+pub struct Parameters {
+    /// Types that the client gave; none where it left them open.
+    pub types: Vec<Option<DataType>>,
+    /// Values, at execution.
+    pub values: Option<Vec<ScalarValue>>,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner for one statement.
+    pub fn new(environment: &'a Environment, world: &'a dyn World) -> Self {
+        Self { environment, world, depth: 0 }
+    }
+
+    /// Plans a query whose tree came from `slice`.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the position where it is known.
+    pub async fn plan(
+        &self,
+        slice: &TokenSlice,
+        query: Query,
+        parameters: &Parameters,
+    ) -> Result<Planned> {
+        let planned = self.plan_tree(Some(slice), query).await?;
+        bind(planned, parameters).map_err(|e| e.position_or(None))
+    }
+
+    /// Plans a query that stands in the catalog or was made by this program: no positions.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn plan_text(&self, text: &str) -> Result<Planned> {
+        let query = ast::parse_query(text).map_err(Error::without_position)?;
+        self.plan_tree(None, query).await.map_err(Error::without_position)
+    }
+
+    /// Plans a tree; `slice` gives positions to errors.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn plan_tree(&self, slice: Option<&TokenSlice>, mut query: Query) -> Result<Planned> {
+        if self.depth > MAX_DEPTH {
+            return Err(Error::new(SqlState::StatementTooComplex, "views are nested too deeply"));
+        }
+        let models = rewrite::load_models(self, slice, &query).await?;
+        let mut rewritten = rewrite::rewrite(self, slice, &mut query, &models)?;
+        let statement = Statement::Query(Box::new(query));
+        let (catalog, reads) =
+            relations::resolve(self, slice, &statement, &mut rewritten, &models).await?;
+        let state = self.state(catalog, &rewritten)?;
+        let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
+        let plan = state
+            .statement_to_plan(statement)
+            .await
+            .map_err(|e| relations::explain_failure(e, slice, &models))?;
+        Ok(Planned { plan: names::widen_unsigned(plan)?, state, reads })
+    }
+
+    /// The same planner, one view deeper, with that view's search_path.
+    fn inside<'b>(&self, environment: &'b Environment) -> Planner<'b>
+    where
+        'a: 'b,
+    {
+        Planner { environment, world: self.world, depth: self.depth + 1 }
+    }
+
+    fn state(
+        &self,
+        catalog: relations::StatementCatalog,
+        rewritten: &rewrite::Rewritten,
+    ) -> Result<SessionState> {
+        use datafusion::execution::FunctionRegistry;
+        let base = self.environment.services.base();
+        let mut builder =
+            datafusion::execution::session_state::SessionStateBuilder::new_from_existing(
+                base.clone(),
+            );
+        let mut config = base.config().clone();
+        config.options_mut().execution.time_zone = Some(self.environment.time_zone.clone());
+        if let Some(n) = self.environment.target_partitions {
+            config = config.with_target_partitions(n);
+        }
+        builder = builder.with_config(config).with_catalog_list(catalog.into_list());
+        let mut state = builder.build();
+        state.execution_props_mut().query_execution_start_time = Some(self.environment.now);
+        for function in &rewritten.functions {
+            state.register_udf(function.clone())?;
+        }
+        Ok(state)
+    }
+}
+
+/// Puts parameter types and values in.
+fn bind(mut planned: Planned, parameters: &Parameters) -> Result<Planned> {
+    if let Some(values) = &parameters.values {
+        planned.plan = planned.plan.with_param_values(ParamValues::from(values.clone()))?;
+    }
+    Ok(planned)
+}
+
+impl Planned {
+    /// The result's columns as the client sees them.
+    pub fn schema(&self) -> SchemaRef {
+        let fields: Vec<Field> = self
+            .plan
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| f.as_ref().clone().with_name(display_name(f.name())))
+            .collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The types of the parameters that the plan could tell.
+    ///
+    /// # Errors
+    /// If one parameter is used as two types.
+    pub fn parameter_types(&self) -> Result<BTreeMap<usize, Option<DataType>>> {
+        Ok(self
+            .plan
+            .get_parameter_types()?
+            .into_iter()
+            .filter_map(|(name, t)| Some((name.strip_prefix('$')?.parse().ok()?, t)))
+            .collect())
+    }
+
+    /// The physical plan.
+    ///
+    /// # Errors
+    /// What the optimiser and the physical planner find.
+    pub async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.state.create_physical_plan(&self.plan).await?)
+    }
+
+    /// Runs the plan on the query runtime; rows come over a bounded channel.
+    ///
+    /// # Errors
+    /// What planning finds; what running finds comes with the rows.
+    pub async fn stream(
+        &self,
+        services: &Arc<Services>,
+        canceller: &Canceller,
+    ) -> Result<SendableRecordBatchStream> {
+        let plan = self.physical().await?;
+        execute::stream(services, plan, self.state.task_ctx(), canceller)
+    }
+}

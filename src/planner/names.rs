@@ -1,0 +1,183 @@
+//! Result columns as PostgreSQL names and types them.
+
+use crate::error::Result;
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::common::Column;
+use sqlparser::ast::{
+    Expr, Function, FunctionArguments, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+};
+use std::collections::HashSet;
+
+/// Behind this, a column's name holds a number that keeps DataFusion's names apart.
+const MARK: char = '\u{1}';
+
+/// The name that the client sees.
+pub fn display_name(name: &str) -> &str {
+    name.split(MARK).next().unwrap_or(name)
+}
+
+/// Gives every expression of every SELECT list the name that PostgreSQL gives it.
+pub(super) fn name_columns(query: &mut Query, top_level: bool) {
+    name_set(&mut query.body, top_level);
+}
+
+fn name_set(body: &mut SetExpr, top_level: bool) {
+    match body {
+        SetExpr::Select(select) => name_select(select, top_level),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_set(left, top_level);
+            name_set(right, top_level);
+        }
+        _ => {}
+    }
+}
+
+fn name_select(select: &mut Select, top_level: bool) {
+    let wildcard = select.projection.iter().any(|item| {
+        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+    });
+    let mut taken = HashSet::new();
+    for (i, item) in select.projection.iter_mut().enumerate() {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let plain = plain_name(expr);
+                let name = match &plain {
+                    Some(name) => name.clone(),
+                    None => expression_name(expr),
+                };
+                // A plain column keeps its qualifier; it is renamed only where names would clash.
+                let clashes = !taken.insert(name.clone()) || (wildcard && top_level);
+                if plain.is_none() || clashes {
+                    let alias = if clashes { format!("{name}{MARK}{i}") } else { name };
+                    let alias = Ident::with_quote('"', alias);
+                    *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+                }
+            }
+            SelectItem::ExprWithAlias { alias, .. } => {
+                let name = crate::parser::fold_ident(&alias.value, alias.quote_style);
+                let clashes = !taken.insert(name.clone()) || (wildcard && top_level);
+                if clashes {
+                    let span = alias.span;
+                    *alias = Ident::with_quote_and_span('"', span, format!("{name}{MARK}{i}"));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Identifier(Ident::new("")))
+}
+
+fn plain_name(expr: &Expr) -> Option<String> {
+    let last = match expr {
+        Expr::Identifier(ident) => ident,
+        Expr::CompoundIdentifier(parts) => parts.last()?,
+        _ => return None,
+    };
+    Some(crate::parser::fold_ident(&last.value, last.quote_style))
+}
+
+/// PostgreSQL's `FigureColname`.
+fn expression_name(expr: &Expr) -> String {
+    figure(expr).unwrap_or_else(|| "?column?".to_owned())
+}
+
+fn figure(expr: &Expr) -> Option<String> {
+    if let Some(name) = plain_name(expr) {
+        return Some(name);
+    }
+    Some(match expr {
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => return figure(inner),
+        Expr::Function(function) => function_name(function),
+        Expr::Cast { expr, data_type, .. } => {
+            return figure(expr).or_else(|| Some(type_name(data_type)));
+        }
+        Expr::TypedString(typed) => type_name(&typed.data_type),
+        Expr::Case { else_result, .. } => {
+            return else_result.as_deref().and_then(figure).or_else(|| Some("case".into()));
+        }
+        Expr::Exists { .. } => "exists".into(),
+        Expr::Subquery(query) => return subquery_name(query),
+        Expr::Array(_) => "array".into(),
+        Expr::Extract { .. } => "extract".into(),
+        Expr::Position { .. } => "position".into(),
+        Expr::Substring { .. } => "substring".into(),
+        Expr::Trim { .. } => "btrim".into(),
+        Expr::Ceil { .. } => "ceil".into(),
+        Expr::Floor { .. } => "floor".into(),
+        Expr::AtTimeZone { .. } => "timezone".into(),
+        Expr::Interval(_) => "interval".into(),
+        Expr::Value(v) if matches!(v.value, sqlparser::ast::Value::Boolean(_)) => "bool".into(),
+        Expr::CompoundFieldAccess { root, .. } => return figure(root),
+        _ => return None,
+    })
+}
+
+fn subquery_name(query: &Query) -> Option<String> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    match select.projection.first()? {
+        SelectItem::ExprWithAlias { alias, .. } => {
+            let name = crate::parser::fold_ident(&alias.value, alias.quote_style);
+            Some(display_name(&name).to_owned())
+        }
+        SelectItem::UnnamedExpr(expr) => figure(expr),
+        _ => None,
+    }
+}
+
+fn function_name(function: &Function) -> String {
+    let name = match function.name.0.last() {
+        Some(ObjectNamePart::Identifier(ident)) => {
+            crate::parser::fold_ident(&ident.value, ident.quote_style)
+        }
+        _ => "?column?".to_owned(),
+    };
+    // A rewritten predict call carries its user's name behind the mark.
+    match name.strip_prefix(super::predict::PREFIX) {
+        Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('_').to_owned(),
+        None if matches!(function.args, FunctionArguments::None) => name,
+        None => name,
+    }
+}
+
+fn type_name(data_type: &sqlparser::ast::DataType) -> String {
+    use crate::catalog::SqlType;
+    match super::sql_type_of(data_type) {
+        Ok(SqlType::Boolean) => "bool".into(),
+        Ok(SqlType::SmallInt) => "int2".into(),
+        Ok(SqlType::Integer) => "int4".into(),
+        Ok(SqlType::BigInt) => "int8".into(),
+        Ok(SqlType::Real) => "float4".into(),
+        Ok(SqlType::Double) => "float8".into(),
+        Ok(SqlType::Numeric(..)) => "numeric".into(),
+        Ok(SqlType::Varchar(_)) => "varchar".into(),
+        Ok(SqlType::Timestamp) => "timestamp".into(),
+        Ok(SqlType::TimestampTz) => "timestamptz".into(),
+        Ok(other) => other.to_string(),
+        Err(_) => data_type.to_string().to_lowercase(),
+    }
+}
+
+/// Casts unsigned result columns (row_number and the like) to bigint, PostgreSQL's type for them.
+pub(super) fn widen_unsigned(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let schema = plan.schema().clone();
+    let unsigned = |t: &DataType| t.is_unsigned_integer();
+    if !matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_))
+        || !schema.fields().iter().any(|f| unsigned(f.data_type()))
+    {
+        return Ok(plan);
+    }
+    let columns = schema.iter().map(|(qualifier, field)| {
+        let column = datafusion::logical_expr::Expr::Column(Column::from((qualifier, field)));
+        if unsigned(field.data_type()) {
+            cast(column, DataType::Int64).alias_qualified(qualifier.cloned(), field.name())
+        } else {
+            column
+        }
+    });
+    let columns: Vec<_> = columns.collect();
+    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}

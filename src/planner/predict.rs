@@ -1,0 +1,209 @@
+//! `predict` and its kin as functions over Arrow columns, one function a model version.
+
+use crate::error::{Error, Result};
+use crate::ml::{FeatureKind, Model, Prediction};
+use crate::sqlstate::SqlState;
+use arrow::array::{Array, ArrayRef, Float64Array, MapBuilder, StringBuilder, Float64Builder};
+use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::Result as DfResult;
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Generated function names begin with this; the user's name follows behind a number.
+pub(super) const PREFIX: &str = "__cenote_model_";
+
+/// What is asked of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Question {
+    /// The predicted value or class.
+    Value,
+    /// The probability of the predicted class.
+    PredictedProbability,
+    /// The probability of one class, by its index.
+    ClassProbability(usize),
+    /// The probabilities of all classes, as a map.
+    Probabilities,
+    /// The probability of the class that the first argument names (for log loss).
+    ActualProbability,
+}
+
+/// One question to one model version, as a scalar function over the model's features.
+#[derive(Debug)]
+struct Predict {
+    name: String,
+    /// The artefact's folder: it names the version.
+    identity: String,
+    model: Arc<Model>,
+    question: Question,
+    signature: Signature,
+}
+
+impl PartialEq for Predict {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.identity == other.identity && self.question == other.question
+    }
+}
+
+impl Eq for Predict {}
+
+impl Hash for Predict {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.identity.hash(state);
+        self.question.hash(state);
+    }
+}
+
+/// The function for a question to a model.
+pub(super) fn function(
+    name: String,
+    identity: &str,
+    model: &Arc<Model>,
+    question: Question,
+) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Predict {
+        name,
+        identity: identity.to_owned(),
+        model: model.clone(),
+        question,
+        signature: Signature::user_defined(Volatility::Immutable),
+    }))
+}
+
+/// The type of the map that `predict_probs` gives.
+fn map_type() -> DataType {
+    let entries = Fields::from(vec![
+        Field::new("keys", DataType::Utf8, false),
+        Field::new("values", DataType::Float64, true),
+    ]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+}
+
+impl Predict {
+    /// The type that a feature's argument is coerced to.
+    fn feature_type(&self, index: usize, given: &DataType) -> Result<DataType> {
+        let feature = &self.model.signature().features[index];
+        let fits = match feature.kind {
+            FeatureKind::Number => given.is_numeric(),
+            FeatureKind::Boolean => matches!(given, DataType::Boolean),
+            FeatureKind::Text => matches!(
+                given,
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..)
+            ),
+        };
+        if fits {
+            return Ok(given.clone());
+        }
+        if given.is_null() {
+            return Ok(match feature.kind {
+                FeatureKind::Number => DataType::Float64,
+                FeatureKind::Boolean => DataType::Boolean,
+                FeatureKind::Text => DataType::Utf8View,
+            });
+        }
+        let given_name = crate::catalog::SqlType::from_arrow(given)
+            .map_or_else(|_| given.to_string(), |t| t.to_string());
+        Err(Error::new(
+            SqlState::DatatypeMismatch,
+            format!(
+                "feature \"{}\" is of type {given_name}, the model was trained on {}",
+                feature.name,
+                feature.kind.name()
+            ),
+        )
+        .column(&feature.name)
+        .hint("Cast the column to the type that the model was trained on."))
+    }
+
+    fn answer(&self, prediction: &Prediction, actual: Option<&ArrayRef>) -> Result<ArrayRef> {
+        Ok(match &self.question {
+            Question::Value => prediction.values(&self.model.prediction_type())?,
+            Question::PredictedProbability => Arc::new(prediction.predicted_probabilities()),
+            Question::ClassProbability(class) => Arc::new(prediction.probabilities_of(*class)),
+            Question::Probabilities => self.map(prediction)?,
+            Question::ActualProbability => {
+                let actual = actual.ok_or_else(|| Error::internal("no label was given"))?;
+                Arc::new(self.actual_probability(prediction, actual)?)
+            }
+        })
+    }
+
+    fn map(&self, prediction: &Prediction) -> Result<ArrayRef> {
+        let mut builder = MapBuilder::new(None, StringBuilder::new(), Float64Builder::new());
+        for row in 0..prediction.n_rows() {
+            let answered = prediction.is_answered(row);
+            if answered {
+                for (class, name) in self.model.class_names().iter().enumerate() {
+                    builder.keys().append_value(name);
+                    builder.values().append_value(prediction.probability(class, row));
+                }
+            }
+            builder.append(answered)?;
+        }
+        Ok(arrow::compute::cast(&builder.finish(), &map_type())?)
+    }
+
+    /// The probability given to each row's true class; 0 for a class that training never saw.
+    fn actual_probability(&self, prediction: &Prediction, actual: &ArrayRef) -> Result<Float64Array> {
+        let names = arrow::compute::cast(actual, &DataType::Utf8)?;
+        let names = arrow::array::AsArray::as_string::<i32>(&names);
+        Ok((0..prediction.n_rows())
+            .map(|row| {
+                if names.is_null(row) || !prediction.is_answered(row) {
+                    return None;
+                }
+                let class = self.model.class_names().iter().position(|n| n == names.value(row));
+                Some(class.map_or(0.0, |class| prediction.probability(class, row)))
+            })
+            .collect())
+    }
+}
+
+impl ScalarUDFImpl for Predict {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> DfResult<Vec<DataType>> {
+        let leading = usize::from(self.question == Question::ActualProbability);
+        let features = given.len() - leading.min(given.len());
+        if features != self.model.signature().features.len() {
+            return Err(Error::internal("a model was called with the wrong number of features").into());
+        }
+        let mut types = given[..leading].to_vec();
+        for (i, data_type) in given[leading..].iter().enumerate() {
+            types.push(self.feature_type(i, data_type)?);
+        }
+        Ok(types)
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
+        Ok(match self.question {
+            Question::Value => self.model.prediction_type(),
+            Question::Probabilities => map_type(),
+            _ => DataType::Float64,
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let all_scalars = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if all_scalars { 1 } else { args.number_rows };
+        let mut columns =
+            args.args.iter().map(|a| a.to_array(rows)).collect::<DfResult<Vec<_>>>()?;
+        let actual = (self.question == Question::ActualProbability).then(|| columns.remove(0));
+        let prediction = self.model.predict(&columns, rows)?;
+        let answer = self.answer(&prediction, actual.as_ref())?;
+        if all_scalars {
+            let scalar = datafusion::common::ScalarValue::try_from_array(&answer, 0)?;
+            return Ok(ColumnarValue::Scalar(scalar));
+        }
+        Ok(ColumnarValue::Array(answer))
+    }
+}

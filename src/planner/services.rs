@@ -1,0 +1,157 @@
+//! What every statement of a process shares: the warehouse, the query runtime, functions, models.
+
+use super::models::ModelCache;
+use super::{checked, types};
+use crate::error::{Error, Result};
+use crate::warehouse::Warehouse;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::Analyzer;
+use datafusion::prelude::SessionConfig;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Decoded Parquet footers are kept up to this many bytes.
+const METADATA_CACHE_BYTES: usize = 256 << 20;
+
+/// Shared by all sessions of a process.
+pub struct Services {
+    /// The warehouse.
+    pub warehouse: Arc<Warehouse>,
+    /// Models in memory.
+    pub models: ModelCache,
+    /// The state that every statement's own one is made from.
+    base: SessionState,
+    runtime_env: Arc<RuntimeEnv>,
+    /// Queries run here, so that the network never waits for a sort.
+    compute: tokio::runtime::Runtime,
+}
+
+/// How much a process may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Memory for queries and training, in bytes.
+    pub memory_bytes: usize,
+    /// Worker threads for queries.
+    pub threads: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        Self { memory_bytes: default_memory(), threads }
+    }
+}
+
+/// Three quarters of the machine's memory, 4 GiB where that cannot be told.
+fn default_memory() -> usize {
+    let total_kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("MemTotal:"))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok())
+    });
+    total_kib.map_or(4 << 30, |kib| kib * 1024 / 4 * 3)
+}
+
+impl Services {
+    /// Builds the services over an open warehouse.
+    ///
+    /// # Errors
+    /// If the runtime cannot be made.
+    pub fn new(warehouse: Arc<Warehouse>, limits: &Limits) -> Result<Arc<Self>> {
+        let pool = TrackConsumersPool::new(
+            FairSpillPool::new(limits.memory_bytes),
+            NonZeroUsize::new(3).expect("3 is not 0"),
+        );
+        let runtime_env = Arc::new(
+            RuntimeEnvBuilder::new()
+                .with_memory_pool(Arc::new(pool))
+                .with_metadata_cache_limit(METADATA_CACHE_BYTES)
+                .build()?,
+        );
+        runtime_env
+            .register_object_store(warehouse.object_store_url().as_ref(), warehouse.store());
+        let compute = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(limits.threads)
+            .thread_name("cenote-query")
+            .enable_all()
+            .build()?;
+        let base = base_state(&runtime_env, limits.threads)?;
+        Ok(Arc::new(Self { warehouse, models: ModelCache::default(), base, runtime_env, compute }))
+    }
+
+    /// The state that a statement's own one is made from.
+    pub fn base(&self) -> &SessionState {
+        &self.base
+    }
+
+    /// The memory that queries and training share.
+    pub fn memory_pool(&self) -> &Arc<dyn MemoryPool> {
+        &self.runtime_env.memory_pool
+    }
+
+    /// The runtime that queries and training run on.
+    pub fn compute(&self) -> &tokio::runtime::Handle {
+        self.compute.handle()
+    }
+
+    /// Where a table's files are.
+    pub fn location(&self, table: &crate::catalog::Table) -> crate::delta::TableLocation {
+        crate::delta::TableLocation {
+            object_store_url: self.warehouse.object_store_url(),
+            prefix: object_store::path::Path::from(table.path.as_str()),
+        }
+    }
+
+    /// Runs work on the query runtime; dropping the future stops the work.
+    ///
+    /// # Errors
+    /// What the work answers with; XX000 if it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task = tokio_util::task::AbortOnDropHandle::new(self.compute().spawn(work));
+        task.await.map_err(|e| Error::internal(format!("the statement's task failed: {e}")))?
+    }
+}
+
+fn base_state(runtime_env: &Arc<RuntimeEnv>, threads: usize) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_information_schema(false)
+        .with_default_catalog_and_schema(super::CATALOG, super::SEARCH);
+    let options = config.options_mut();
+    // The umbrella first: setting it later would switch the aggregate part on again, which gives
+    // wrong results for MIN/MAX over expressions in DataFusion 55.2 (its issue 24816).
+    options.optimizer.enable_dynamic_filter_pushdown = true;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.hash_join_single_partition_threshold = 64 << 20;
+    options.optimizer.hash_join_single_partition_threshold_rows = 1_000_000;
+    options.sql_parser.collect_spans = true;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    let mut rules: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(checked::NarrowLiterals)];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(checked::CheckedArithmetic));
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime_env.clone())
+        .with_default_features()
+        .with_analyzer_rules(rules)
+        .with_type_planner(Arc::new(types::Types))
+        .build();
+    register_functions(&mut state)?;
+    Ok(state)
+}
+
+fn register_functions(state: &mut SessionState) -> Result<()> {
+    use datafusion::execution::FunctionRegistry;
+    for aggregate in cenote_udfs::sql_aggregates().into_iter().chain(cenote_udfs::all_aggregates())
+    {
+        state.register_udaf(Arc::new(aggregate))?;
+    }
+    Ok(())
+}
