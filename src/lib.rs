@@ -3,6 +3,15 @@
 pub mod catalog;
 pub mod delta;
 pub mod error;
+pub mod features;
+pub mod format;
+pub mod ml;
 pub mod parser;
+pub mod planner;
+pub mod session;
 pub mod sqlstate;
+pub mod statements;
+pub mod store;
 pub mod suggest;
+pub mod system;
+pub mod warehouse;
