@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, Field};
 use datafusion_common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion_expr::Accumulator;
 
-use crate::total::{Native, Total, input, primitive};
+use crate::summed_types::{input, primitive};
+use crate::total::{Native, Total};
 
 /// Turns a sum and the number of values in it into the result.
 pub(crate) trait Finish<T: Total>: Debug + Send + Sync {

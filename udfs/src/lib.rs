@@ -17,6 +17,7 @@ pub mod probability;
 pub mod ranking;
 pub mod regression;
 pub mod summation;
+mod summed_types;
 #[cfg(test)]
 mod testing;
 mod total;

@@ -16,7 +16,8 @@ use crate::groups::{for_each_valid, valid_rows};
 use crate::mean::{Mean, with_mean};
 use crate::numeric_sum::SlidingFloats;
 use crate::summation::SlidingSum;
-use crate::total::{Native, input, primitive, state_type, summed_as};
+use crate::summed_types::{input, primitive, state_type, summed_as};
+use crate::total::Native;
 
 /// The digits after the point that an average of integers has.
 const SCALE: i8 = 16;

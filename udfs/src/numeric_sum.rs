@@ -17,7 +17,8 @@ use datafusion_expr::{
 use crate::distinct::{DistinctAccumulator, Finish, distinct_state_type};
 use crate::groups::{Seen, for_each_valid, valid_rows};
 use crate::summation::SlidingSum;
-use crate::total::{Native, Total, input, primitive, state_type, summed_as, with_total};
+use crate::summed_types::{input, primitive, state_type, summed_as, with_total};
+use crate::total::{Native, Total};
 
 /// `sum(x)`, to be registered over DataFusion's own:
 ///
@@ -410,5 +411,50 @@ impl<T: Total> GroupsAccumulator for GroupedSums<T> {
 
     fn size(&self) -> usize {
         size_of_val(self) + self.sums.capacity() * size_of::<Native<T::State>>() + self.seen.size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::total::SmallInts;
+    use arrow::array::{Decimal128Array, Int32Array, Int64Array};
+    use arrow::datatypes::Int32Type;
+
+    fn states(sums: &[i64]) -> [ArrayRef; 1] {
+        [Arc::new(Int64Array::from(sums.to_vec()))]
+    }
+
+    /// No table that a test can make overflows a sum of integers, but partial sums do.
+    #[test]
+    fn a_sum_beyond_bigint_is_an_error() {
+        let mut sum = SumAccumulator::<SmallInts<Int32Type>>::new(DataType::Int32, DataType::Int64);
+        sum.merge_batch(&states(&[i64::MAX])).unwrap();
+        let error = sum.merge_batch(&states(&[1])).unwrap_err();
+        assert_eq!(error.strip_backtrace(), "Execution error: bigint out of range");
+        let one: [ArrayRef; 1] = [Arc::new(Int32Array::from(vec![1]))];
+        assert!(sum.update_batch(&one).is_err());
+        assert_eq!(sum.evaluate().unwrap(), ScalarValue::Int64(Some(i64::MAX)));
+
+        let mut sums = GroupedSums::<SmallInts<Int32Type>>::new(DataType::Int32, DataType::Int64);
+        sums.merge_batch(&states(&[i64::MAX, 1]), &[0, 1], 2).unwrap();
+        let error = sums.update_batch(&one, &[0], None, 2).unwrap_err();
+        assert_eq!(error.strip_backtrace(), "Execution error: bigint out of range");
+    }
+
+    #[test]
+    fn groups_are_given_out_in_parts() {
+        let decimal = DataType::Decimal128(10, 2);
+        let result = DataType::Decimal128(38, 2);
+        let mut sums = GroupedSums::<crate::total::Decimals>::new(decimal.clone(), result.clone());
+        let values = Decimal128Array::from(vec![Some(1), None, Some(3), Some(4)]);
+        let batch: [ArrayRef; 1] = [Arc::new(values.with_data_type(decimal))];
+        sums.update_batch(&batch, &[0, 1, 2, 0], None, 3).unwrap();
+        let first = sums.evaluate(EmitTo::First(2)).unwrap();
+        let want = Decimal128Array::from(vec![Some(5), None]).with_data_type(result.clone());
+        assert_eq!(first.as_ref(), &want as &dyn Array);
+        let rest = sums.state(EmitTo::All).unwrap();
+        let want = Decimal128Array::from(vec![Some(3)]).with_data_type(result);
+        assert_eq!(rest[0].as_ref(), &want as &dyn Array);
     }
 }
