@@ -1,1 +1,34 @@
-//! Metric aggregates for DataFusion.
+//! Metric and drift aggregates, and PostgreSQL's sum and avg, for any DataFusion project.
+//!
+//! * [`all_aggregates`]: the metrics as SQL aggregates, from `mae` to `ks_stat`;
+//! * [`regression`], [`classification`], [`probability`], [`ranking`], [`drift`]: the same
+//!   metrics as functions of slices and as mergeable statistics;
+//! * [`sql_aggregates`]: `sum` and `avg` with PostgreSQL's result types and overflow errors.
+
+mod aggregates;
+pub mod classification;
+mod distinct;
+pub mod drift;
+mod groups;
+mod mean;
+mod numeric_avg;
+mod numeric_sum;
+pub mod probability;
+pub mod ranking;
+pub mod regression;
+pub mod summation;
+mod summed_types;
+#[cfg(test)]
+mod testing;
+mod total;
+
+pub use aggregates::{all_aggregates, metric_names};
+pub use numeric_avg::NumericAvg;
+pub use numeric_sum::NumericSum;
+
+use datafusion_expr::AggregateUDF;
+
+/// `sum` and `avg` by the rules of PostgreSQL, to be registered over DataFusion's own.
+pub fn sql_aggregates() -> Vec<AggregateUDF> {
+    vec![AggregateUDF::from(NumericSum::new()), AggregateUDF::from(NumericAvg::new())]
+}
