@@ -15,7 +15,9 @@ pub fn nearest<'a, S: AsRef<str>>(wanted: &str, known: &'a [S]) -> Option<&'a st
         let name_lower = name.to_lowercase();
         let mut distance = strsim::damerau_levenshtein(&wanted_lower, &name_lower);
         let long_enough = wanted_lower.len() >= 3 && name_lower.len() >= 3;
-        if long_enough && (name_lower.starts_with(&wanted_lower) || wanted_lower.starts_with(&name_lower)) {
+        if long_enough
+            && (name_lower.starts_with(&wanted_lower) || wanted_lower.starts_with(&name_lower))
+        {
             distance = distance.min(bound);
         }
         let closer = best.is_none_or(|(d, n)| distance < d || (distance == d && name < n));

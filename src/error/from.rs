@@ -3,7 +3,8 @@
 use super::Error;
 use crate::sqlstate::SqlState;
 use arrow::error::ArrowError;
-use datafusion::error::{DataFusionError, SchemaError};
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
