@@ -108,16 +108,6 @@ impl Forest {
         (&self.base, &self.starts, &self.outputs, &self.nodes, &self.sets)
     }
 
-    /// Scores a row has.
-    pub(crate) fn n_scores(&self) -> usize {
-        self.base.len()
-    }
-
-    /// For each feature the number of its slots, 0 for a number.
-    pub(crate) fn slots(&self) -> &[u32] {
-        &self.slots
-    }
-
     /// Checks every length and link, and returns the trees' depths.
     fn check(&self) -> Option<Vec<usize>> {
         let n = self.nodes.value.len();

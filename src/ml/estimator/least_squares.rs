@@ -16,6 +16,12 @@ use crate::ml::progress::Monitor;
 /// Above this estimate of the relative error, the solution is computed again with more digits.
 const WANTED_ERROR: f64 = 1e-9;
 
+/// A Gram matrix of fewer products takes milliseconds in double-double arithmetic: those are always solved in it.
+const CHEAP: usize = 1_000_000;
+
+/// Unit roundoff of double-double arithmetic, with room for the growth of errors.
+const DOUBLE_DOUBLE_ROUNDOFF: f64 = 1e-31;
+
 /// A solved problem.
 pub(crate) struct Solution {
     /// A coefficient for each column, `None` where the column depends on earlier ones.
@@ -63,11 +69,13 @@ pub(crate) fn solve(design: &Design<'_>, rows: &Rows<'_>, monitor: &Monitor) -> 
         error: 0.0,
     };
     let condition = reduced.scaled_condition();
-    scaled.error = forward_error(&reduced, &scaled, condition);
-    if scaled.error > WANTED_ERROR
+    let relative = relative_error(&reduced, &scaled, condition, rows.frame.n_rows);
+    scaled.error = 2.0 * f64::EPSILON * relative;
+    let cheap = rows.frame.n_rows.saturating_mul(n_terms * n_terms) < CHEAP;
+    if (cheap || scaled.error > WANTED_ERROR)
         && let Some(mut refined) = solve_in_double_double(&reduced, n_terms, rows, monitor, &fill_scaled)?
     {
-        refined.error = condition * condition * (n_terms as f64) * 1e-31 + f64::EPSILON;
+        refined.error = f64::EPSILON + DOUBLE_DOUBLE_ROUNDOFF * condition * relative;
         if !design.has_intercept() {
             refined.total = scaled.total;
         }
@@ -106,18 +114,21 @@ impl Scaled {
     }
 }
 
-/// `2u (κ + κ² ‖r‖ / (‖X‖ ‖b‖))` (Higham, Accuracy and Stability of Numerical Algorithms, section 20.1), for columns of
-/// norm 1.
-fn forward_error(reduced: &Reduced, scaled: &Scaled, condition: f64) -> f64 {
-    let norm_b = reduced
-        .r
-        .iter()
-        .zip(&scaled.coefficients)
-        .map(|(column, b)| column.iter().map(|v| v * v).sum::<f64>() * b * b)
-        .sum::<f64>()
-        .sqrt();
-    let share = if norm_b > 0.0 { (scaled.residual.sqrt() / norm_b).min(1e6) } else { 0.0 };
-    2.0 * f64::EPSILON * (condition + condition * condition * share)
+/// The largest relative error of a coefficient for a relative error of 1 in the data, to first order (Higham, Accuracy
+/// and Stability of Numerical Algorithms, section 20.1): `√(G⁻¹)ⱼⱼ (Σ‖xₖ‖|bₖ| + κ‖r‖) / |bⱼ|`. A coefficient that is
+/// small against its standard error is measured against a tenth of that instead.
+fn relative_error(reduced: &Reduced, scaled: &Scaled, condition: f64, n_rows: usize) -> f64 {
+    let norms = reduced.r.iter().map(|column| column.iter().map(|v| v * v).sum::<f64>().sqrt());
+    let size: f64 = norms.zip(&scaled.coefficients).map(|(norm, b)| norm * b.abs()).sum();
+    let df = n_rows.saturating_sub(reduced.kept.len()).max(1);
+    let sigma = (scaled.residual / df as f64).sqrt();
+    let reach = size + condition * scaled.residual.sqrt();
+    let errors = scaled.coefficients.iter().zip(&scaled.inverse_diagonal).map(|(b, diagonal)| {
+        let spread = diagonal.sqrt();
+        let unit = b.abs() + spread * (0.1 * sigma + 1e-9 * reach);
+        if unit > 0.0 { spread * reach / unit } else { 0.0 }
+    });
+    errors.fold(0.0, f64::max)
 }
 
 fn total_sum_of_squares(has_intercept: bool, rows: &Rows<'_>, y: &[f64], y_scale: f64) -> f64 {
