@@ -65,6 +65,9 @@ pub(crate) fn regression(split: &str, actual: &[f64], predicted: &[f64], weights
     Evaluation { split: split.to_string(), n_rows: actual.len() as u64, values, confusion: Vec::new() }
 }
 
+/// A confusion matrix of more cells than this leaves the empty ones out.
+const MAX_EMPTY_CELLS: usize = 10_000;
+
 /// Measures a classification. `names` has the model's classes and after them unknown ones that occur in `actual`;
 /// `probabilities` are class by class.
 pub(crate) fn classification(
@@ -87,9 +90,11 @@ pub(crate) fn classification(
     for (a, p) in actual.iter().zip(predicted) {
         counts[*a as usize * n_classes + *p as usize] += 1;
     }
+    let is_large = counts.len() > MAX_EMPTY_CELLS;
     let confusion = counts
         .into_iter()
         .enumerate()
+        .filter(|(_, n)| *n > 0 || !is_large)
         .map(|(i, n)| Confusion { actual: names[i / n_classes].clone(), predicted: names[i % n_classes].clone(), n })
         .collect();
     Evaluation { split: split.to_string(), n_rows: actual.len() as u64, values, confusion }

@@ -383,3 +383,103 @@ fn walk_with_sets(
         *sum += f64::from(values[place]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A deterministic stream of numbers.
+    fn draws() -> impl FnMut() -> u64 {
+        let mut state = 3u64;
+        move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state >> 33
+        }
+    }
+
+    /// Trees of random shape: numbers in features 0 and 1, a category of 40 slots in feature 2.
+    fn forest(n_trees: usize, depth: usize, with_sets: bool) -> Forest {
+        let mut draw = draws();
+        let mut nodes = Nodes::default();
+        let mut sets = Vec::new();
+        let (mut starts, mut outputs) = (vec![0u32], Vec::new());
+        for tree in 0..n_trees {
+            let from = nodes.value.len();
+            let mut open = vec![0usize];
+            let mut next = 1u32;
+            while !open.is_empty() {
+                let level = open.remove(0);
+                let is_leaf = level == depth || draw() % 8 == 0;
+                let feature = if with_sets { draw() % 3 } else { draw() % 2 } as u32;
+                nodes.feature.push(if is_leaf { 0 } else { feature });
+                nodes.value.push((draw() % 1000) as f32 / 500.0 - 1.0);
+                nodes.default_left.push((draw() % 2) as u8);
+                nodes.set.push(0);
+                nodes.left.push(if is_leaf { 0 } else { next });
+                if !is_leaf {
+                    next += 2;
+                    open.extend([level + 1, level + 1]);
+                    if feature == 2 {
+                        *nodes.set.last_mut().unwrap() = sets.len() as u32 + 1;
+                        sets.extend([2, draw() as u32, draw() as u32 & 0xff]);
+                    }
+                }
+            }
+            assert!(nodes.value.len() > from);
+            starts.push(nodes.value.len() as u32);
+            outputs.push((tree % 2) as u32);
+        }
+        Forest::new(vec![0, 0, 40], vec![0.5, -0.25], starts, outputs, nodes, sets).unwrap()
+    }
+
+    /// Row by row, node by node.
+    fn naive(forest: &Forest, numbers: [&[f64]; 2], slots: &[u32], row: usize) -> Vec<f64> {
+        let mut scores = forest.base.clone();
+        for (tree, output) in forest.outputs.iter().enumerate() {
+            let from = forest.starts[tree] as usize;
+            let mut node = from;
+            while forest.nodes.left[node] != 0 {
+                let default_left = forest.nodes.default_left[node] == 1;
+                let left = match forest.nodes.feature[node] as usize {
+                    2 if slots[row] >= 40 => default_left,
+                    2 => contains(&forest.sets, forest.nodes.set[node] as usize - 1, slots[row] as usize),
+                    feature => match numbers[feature][row] as f32 {
+                        x if x.is_nan() => default_left,
+                        x => x < forest.nodes.value[node],
+                    },
+                };
+                node = from + forest.nodes.left[node] as usize + usize::from(!left);
+            }
+            scores[*output as usize] += f64::from(forest.nodes.value[node]);
+        }
+        scores
+    }
+
+    #[test]
+    fn every_kernel_equals_the_naive_walk() {
+        let mut draw = draws();
+        let n = 203;
+        let mut number = || if draw() % 10 == 0 { f64::NAN } else { (draw() % 2001) as f64 / 1000.0 - 1.0 };
+        let a: Vec<f64> = (0..n).map(|_| number()).collect();
+        let b: Vec<f64> = (0..n).map(|_| number()).collect();
+        let slots: Vec<u32> = (0..n as u32).map(|i| i * 7 % 44).collect();
+        for (depth, with_sets) in [(0, false), (1, false), (6, false), (8, false), (11, false), (6, true), (12, true)] {
+            let forest = forest(30, depth, with_sets);
+            let frame = Frame { n_rows: n, columns: vec![Column::Number(&a), Column::Number(&b), Column::Category(&slots)] };
+            let scores = forest.scores(&frame).unwrap();
+            for row in 0..n {
+                let expected = naive(&forest, [&a, &b], &slots, row);
+                for (k, expected) in expected.into_iter().enumerate() {
+                    assert_eq!(scores[k * n + row].to_bits(), expected.to_bits(), "depth {depth}, row {row}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_beyond_single_precision_are_refused() {
+        let frame = Frame { n_rows: 1, columns: vec![Column::Number(&[1e300]), Column::Number(&[1e300]), Column::Category(&[0])] };
+        let error = forest(5, 3, false).scores(&frame).unwrap_err();
+        assert_eq!(error.code(), SqlState::NumericValueOutOfRange);
+    }
+}

@@ -61,9 +61,9 @@ pub fn evaluation_batch(is_classification: bool, evaluations: &[Evaluation]) -> 
 pub fn confusion_matrix_batch(evaluations: &[Evaluation]) -> Result<RecordBatch> {
     let cells = || evaluations.iter().flat_map(|e| e.confusion.iter().map(move |c| (&e.split, c)));
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(cells().map(|(split, _)| split))),
-        Arc::new(StringArray::from_iter_values(cells().map(|(_, c)| &c.actual))),
-        Arc::new(StringArray::from_iter_values(cells().map(|(_, c)| &c.predicted))),
+        Arc::new(cells().map(|(split, _)| Some(split)).collect::<StringArray>()),
+        Arc::new(cells().map(|(_, c)| Some(&c.actual)).collect::<StringArray>()),
+        Arc::new(cells().map(|(_, c)| Some(&c.predicted)).collect::<StringArray>()),
         Arc::new(Int64Array::from_iter_values(cells().map(|(_, c)| c.n as i64))),
     ];
     Ok(RecordBatch::try_new(confusion_matrix_schema(), columns)?)

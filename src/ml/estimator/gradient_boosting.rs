@@ -239,3 +239,41 @@ impl Parts {
         start as u32 + 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_trees_predict_what_the_library_predicts() {
+        let n = 500usize;
+        let x: Vec<f64> = (0..n).map(|i| (i * 37 % 101) as f64 / 10.0).collect();
+        let slots: Vec<u32> = (0..n as u32).map(|i| i * 13 % 11).collect();
+        // Slot 10 of 10 means unseen, and every seventh number is missing.
+        let x: Vec<f64> = x.into_iter().enumerate().map(|(i, x)| if i % 7 == 0 { f64::NAN } else { x }).collect();
+        let labels: Vec<f32> = (0..n).map(|i| (i % 101 / 34) as f32).collect();
+        let values: Vec<f32> = x
+            .iter()
+            .zip(&slots)
+            .flat_map(|(x, s)| [*x as f32, if *s < 10 { *s as f32 } else { f32::NAN }])
+            .collect();
+        let matrix = DMatrix::from_dense_vec(values, n, 2).unwrap();
+        let matrix = matrix.with_feature_types(&[FeatureType::Numerical, FeatureType::Categorical]).unwrap();
+        let matrix = matrix.with_labels(&labels).unwrap();
+        for objective in [Objective::SquaredError(RegLoss::default()), Objective::Softprob(Multiclass::new(3).unwrap())] {
+            let params = TrainingParams::builder().objective(objective).max_depth(7).build().unwrap();
+            let model = hessboost::training::train(&params, &matrix, 12).unwrap();
+            let forest = convert(&model, vec![0, 10], 0.0).unwrap();
+            let frame = Frame { n_rows: n, columns: vec![Column::Number(&x), Column::Category(&slots)] };
+            let ours = forest.scores(&frame).unwrap();
+            let theirs = model.predict_margin(&matrix, hessboost::model::Iterations::Best).unwrap();
+            let width = model.n_outputs();
+            for row in 0..n {
+                for k in 0..width {
+                    let (a, b) = (ours[k * n + row], f64::from(*theirs.get(row, k).unwrap()));
+                    assert!((a - b).abs() < 1e-5, "row {row}: {a} and {b}");
+                }
+            }
+        }
+    }
+}
