@@ -1,0 +1,146 @@
+//! What training needs and gives, and the table of algorithms. An algorithm is one file here and one line in [`fit`].
+
+pub(crate) mod coordinate_descent;
+pub(crate) mod design;
+pub(crate) mod double_double;
+pub(crate) mod factor;
+pub(crate) mod gradient_boosting;
+pub(crate) mod inference;
+pub(crate) mod least_squares;
+pub(crate) mod linear_regression;
+pub(crate) mod logistic_regression;
+pub(crate) mod newton;
+
+use crate::error::{Error, Notice, Result};
+use crate::ml::algorithm::Algorithm;
+use crate::ml::forest::Forest;
+use crate::ml::linear::Linear;
+use crate::ml::link::Link;
+use crate::ml::options::Options;
+use crate::ml::preprocess::{Frame, Preprocessor};
+use crate::ml::progress::Monitor;
+use crate::ml::signature::Signature;
+
+/// The label of a part's rows.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// Numbers.
+    Number(&'a [f64]),
+    /// Codes of classes.
+    Class(&'a [u32]),
+}
+
+/// One part of the encoded rows.
+#[derive(Clone)]
+pub(crate) struct Rows<'a> {
+    pub(crate) frame: Frame<'a>,
+    pub(crate) target: Target<'a>,
+    pub(crate) weights: Option<&'a [f64]>,
+}
+
+/// A training to do.
+pub(crate) struct Job<'a> {
+    pub(crate) train: Rows<'a>,
+    /// Rows that early stopping watches.
+    pub(crate) validation: Option<Rows<'a>>,
+    /// How the classes are shown, none for a regression.
+    pub(crate) class_names: &'a [String],
+    pub(crate) signature: &'a Signature,
+    pub(crate) preprocessor: &'a Preprocessor,
+    pub(crate) options: &'a Options,
+    pub(crate) monitor: &'a Monitor,
+    /// Threads that training may use; they never change its result.
+    pub(crate) threads: usize,
+    /// Reserves bytes for as long as the rows are held.
+    pub(crate) reserve: &'a dyn Fn(usize, &str) -> Result<()>,
+}
+
+/// What predicts: scores for encoded rows.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    /// A linear model.
+    Linear(Linear),
+    /// An ensemble of trees.
+    Forest(Forest),
+}
+
+/// One row of `ml.weights`: `estimate, std_error, statistic, p_value, conf_low, conf_high`, NULL where unknown.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Weight {
+    pub(crate) term: String,
+    pub(crate) category: Option<String>,
+    pub(crate) class: Option<String>,
+    pub(crate) values: [Option<f64>; 6],
+}
+
+/// The statistics of `ml.fit_statistics`, in its order.
+pub(crate) const STATISTICS: [&str; 13] = [
+    "n", "df_residual", "sigma", "r2", "adj_r2", "f_statistic", "f_p_value", "log_likelihood", "deviance",
+    "null_deviance", "aic", "bic", "condition_number",
+];
+
+/// A measurement during training, for `ml.run_metrics`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// What was measured, such as `validation_loss`.
+    pub key: String,
+    /// Its value.
+    pub value: f64,
+    /// The round or iteration, 0 for the finished model.
+    pub step: u64,
+}
+
+/// A fitted estimator.
+pub(crate) struct Fit {
+    pub(crate) body: Body,
+    pub(crate) link: Link,
+    pub(crate) weights: Vec<Weight>,
+    pub(crate) statistics: Vec<(&'static str, Option<f64>)>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) measurements: Vec<Measurement>,
+}
+
+/// Trains.
+pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
+    match job.options.algorithm() {
+        Algorithm::LinearRegression => linear_regression::fit(job),
+        Algorithm::LogisticRegression => logistic_regression::fit(job),
+        Algorithm::GradientBoosting => gradient_boosting::fit(job),
+    }
+}
+
+impl Body {
+    /// Scores, output by output: score `k` of row `i` is at `k * n_rows + i`.
+    pub(crate) fn scores(&self, frame: &Frame<'_>) -> Result<Vec<f64>> {
+        match self {
+            Body::Linear(linear) => Ok(linear.scores(frame)),
+            Body::Forest(forest) => forest.scores(frame),
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    /// The numbers of a regression's label.
+    pub(crate) fn numbers(&self) -> Result<&'a [f64]> {
+        match self {
+            Target::Number(values) => Ok(values),
+            Target::Class(_) => Err(Error::internal("classes where numbers were expected")),
+        }
+    }
+
+    /// The codes of a classification's label.
+    pub(crate) fn classes(&self) -> Result<&'a [u32]> {
+        match self {
+            Target::Class(codes) => Ok(codes),
+            Target::Number(_) => Err(Error::internal("numbers where classes were expected")),
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// The weight of a row, 1 without weights.
+    #[inline]
+    pub(crate) fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |w| w[row])
+    }
+}
