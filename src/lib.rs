@@ -1,6 +1,7 @@
 //! Cenote: a SQL-first lakehouse database. `src/README.md` is the map.
 
 pub mod catalog;
+pub mod config;
 pub mod delta;
 pub mod error;
 pub mod features;

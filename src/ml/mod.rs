@@ -23,6 +23,7 @@ mod model;
 mod options;
 mod preprocess;
 mod progress;
+pub mod registry;
 mod report;
 mod signature;
 mod split;

@@ -3,7 +3,9 @@
 use super::Planner;
 use super::rewrite::argument_text;
 use crate::error::{Error, Result};
-use crate::format::{CopyDecoder, CopyFormat, CopyOptions, DecodeSettings, infer_csv_schema};
+use crate::format::{
+    CopyDecoder, CopyFormat, CopyOptions, EncodeSettings, Header, SessionZone, infer_csv_schema,
+};
 use crate::parser::fold_ident;
 use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -95,7 +97,6 @@ fn unknown_option(name: &str, known: &[&str]) -> Error {
 #[derive(Debug, Clone)]
 pub(super) struct CsvArguments {
     copy: CopyOptions,
-    nulls: Vec<String>,
     all_text: bool,
 }
 
@@ -103,8 +104,7 @@ fn csv_options(arguments: &[FunctionArg]) -> Result<CsvArguments> {
     const KNOWN: &[&str] =
         &["header", "delim", "delimiter", "sep", "nullstr", "null", "quote", "escape", "all_varchar"];
     let mut out = CsvArguments {
-        copy: CopyOptions { header: crate::format::Header::Skip, ..CopyOptions::new(CopyFormat::Csv) },
-        nulls: vec![String::new()],
+        copy: CopyOptions { header: Header::Skip, ..CopyOptions::new(CopyFormat::Csv) },
         all_text: false,
     };
     for argument in arguments {
@@ -117,12 +117,12 @@ fn csv_options(arguments: &[FunctionArg]) -> Result<CsvArguments> {
             "header" => {
                 let header = truth(&name, value)?;
                 out.copy.header =
-                    if header { crate::format::Header::Skip } else { crate::format::Header::None };
+                    if header { Header::Skip } else { Header::None };
             }
             "delim" | "delimiter" | "sep" => out.copy.delimiter = byte(&name, value)?,
             "quote" => out.copy.quote = byte(&name, value)?,
             "escape" => out.copy.escape = byte(&name, value)?,
-            "nullstr" | "null" => out.nulls = texts(&name, value)?,
+            "nullstr" | "null" => out.copy.nulls = texts(&name, value)?,
             "all_varchar" => out.all_text = truth(&name, value)?,
             _ => return Err(unknown_option(&name, KNOWN)),
         }
@@ -170,15 +170,15 @@ pub struct CsvSource {
     path: PathBuf,
     schema: SchemaRef,
     options: CopyOptions,
-    nulls: Vec<String>,
-    settings: DecodeSettings,
+    settings: EncodeSettings,
 }
 
 impl CsvSource {
     fn open(path: &Path, arguments: &CsvArguments, time_zone: &str) -> Result<Self> {
         let mut sample = Vec::new();
         open_file(path)?.take(SAMPLE_BYTES as u64).read_to_end(&mut sample)?;
-        let columns = infer_csv_schema(&sample, &arguments.copy, &arguments.nulls)?;
+        let whole = sample.len() < SAMPLE_BYTES;
+        let columns = infer_csv_schema(&sample, whole, &arguments.copy)?;
         let fields: Vec<Field> = columns
             .into_iter()
             .map(|(name, t)| Field::new(name, if arguments.all_text { DataType::Utf8View } else { t }, true))
@@ -187,8 +187,10 @@ impl CsvSource {
             path: path.to_owned(),
             schema: Arc::new(Schema::new(fields)),
             options: arguments.copy.clone(),
-            nulls: arguments.nulls.clone(),
-            settings: DecodeSettings::for_time_zone(time_zone)?,
+            settings: EncodeSettings {
+                time_zone: SessionZone::parse(time_zone).unwrap_or_else(SessionZone::utc),
+                ..EncodeSettings::default()
+            },
         })
     }
 }
@@ -217,8 +219,7 @@ impl PartitionStream for CsvSource {
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), 2);
         let sender = builder.tx();
         let (path, schema) = (self.path.clone(), self.schema.clone());
-        let (options, nulls, settings) =
-            (self.options.clone(), self.nulls.clone(), self.settings.clone());
+        let (options, settings) = (self.options.clone(), self.settings.clone());
         builder.spawn_blocking(move || {
             let columns = schema
                 .fields()
@@ -226,7 +227,7 @@ impl PartitionStream for CsvSource {
                 .map(|f| (f.name().clone(), f.data_type().clone()))
                 .collect();
             let target = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let mut decoder = CopyDecoder::new(target, columns, options, settings)?.with_nulls(nulls);
+            let mut decoder = CopyDecoder::new(target, columns, options, &settings)?;
             let mut file = open_file(&path)?;
             let mut chunk = vec![0; CHUNK_BYTES];
             let give = |batch: RecordBatch| sender.blocking_send(Ok(batch)).is_ok();
@@ -242,11 +243,8 @@ impl PartitionStream for CsvSource {
                     }
                 }
             }
-            decoder.close()?;
-            while let Some(batch) = decoder.take_batch(1) {
-                if !give(batch) {
-                    return Ok(());
-                }
+            if let Some(batch) = decoder.finish()? {
+                give(batch);
             }
             Ok(())
         });

@@ -38,6 +38,7 @@ use crate::system::SystemContext;
 use crate::warehouse::{Snapshot, Transaction};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
@@ -59,7 +60,7 @@ const MAX_DEPTH: usize = 32;
 #[async_trait::async_trait]
 pub trait World: Send + Sync {
     /// What exists.
-    fn catalog(&self) -> &CatalogState;
+    fn catalog(&self) -> Arc<CatalogState>;
     /// The snapshot underneath.
     fn snapshot(&self) -> &Snapshot;
     /// A table as this world sees it.
@@ -68,8 +69,8 @@ pub trait World: Send + Sync {
 
 #[async_trait::async_trait]
 impl World for Snapshot {
-    fn catalog(&self) -> &CatalogState {
-        Snapshot::catalog(self)
+    fn catalog(&self) -> Arc<CatalogState> {
+        Snapshot::catalog(self).clone()
     }
 
     fn snapshot(&self) -> &Snapshot {
@@ -83,7 +84,7 @@ impl World for Snapshot {
 
 #[async_trait::async_trait]
 impl World for Transaction {
-    fn catalog(&self) -> &CatalogState {
+    fn catalog(&self) -> Arc<CatalogState> {
         Transaction::catalog(self)
     }
 
@@ -189,8 +190,25 @@ impl<'a> Planner<'a> {
         query: Query,
         parameters: &Parameters,
     ) -> Result<Planned> {
-        let planned = self.plan_tree(Some(slice), query).await?;
-        bind(planned, parameters).map_err(|e| e.position_or(None))
+        self.plan_over(slice, query, parameters, &[]).await
+    }
+
+    /// Plans a query that also reads relations of the statement's own, under generated names.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the position where it is known.
+    pub async fn plan_over(
+        &self,
+        slice: &TokenSlice,
+        query: Query,
+        parameters: &Parameters,
+        extra: &[(String, Arc<dyn TableProvider>)],
+    ) -> Result<Planned> {
+        let mut planned = self.plan_tree(Some(slice), query, extra).await?;
+        if let Some(values) = &parameters.values {
+            planned.plan = planned.plan.with_param_values(ParamValues::from(values.clone()))?;
+        }
+        Ok(planned)
     }
 
     /// Plans a query that stands in the catalog or was made by this program: no positions.
@@ -199,14 +217,19 @@ impl<'a> Planner<'a> {
     /// What is wrong with it.
     pub async fn plan_text(&self, text: &str) -> Result<Planned> {
         let query = ast::parse_query(text).map_err(Error::without_position)?;
-        self.plan_tree(None, query).await.map_err(Error::without_position)
+        self.plan_tree(None, query, &[]).await.map_err(Error::without_position)
     }
 
     /// Plans a tree; `slice` gives positions to errors.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub async fn plan_tree(&self, slice: Option<&TokenSlice>, mut query: Query) -> Result<Planned> {
+    pub async fn plan_tree(
+        &self,
+        slice: Option<&TokenSlice>,
+        mut query: Query,
+        extra: &[(String, Arc<dyn TableProvider>)],
+    ) -> Result<Planned> {
         if self.depth > MAX_DEPTH {
             return Err(Error::new(SqlState::StatementTooComplex, "views are nested too deeply"));
         }
@@ -214,7 +237,7 @@ impl<'a> Planner<'a> {
         let mut rewritten = rewrite::rewrite(self, slice, &mut query, &models)?;
         let statement = Statement::Query(Box::new(query));
         let (catalog, reads) =
-            relations::resolve(self, slice, &statement, &mut rewritten, &models).await?;
+            relations::resolve(self, slice, &statement, &mut rewritten, extra).await?;
         let state = self.state(catalog, &rewritten)?;
         let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
         let plan = state
@@ -256,14 +279,6 @@ impl<'a> Planner<'a> {
         }
         Ok(state)
     }
-}
-
-/// Puts parameter types and values in.
-fn bind(mut planned: Planned, parameters: &Parameters) -> Result<Planned> {
-    if let Some(values) = &parameters.values {
-        planned.plan = planned.plan.with_param_values(ParamValues::from(values.clone()))?;
-    }
-    Ok(planned)
 }
 
 impl Planned {

@@ -65,10 +65,10 @@ pub struct ResolvedModel {
 ///
 /// # Errors
 /// 42704 with the nearest name.
-pub fn find_model<'a>(
-    planner: &Planner<'a>,
+pub fn find_model(
+    planner: &Planner<'_>,
     reference: &ModelReference,
-) -> Result<&'a Arc<CatalogModel>> {
+) -> Result<Arc<CatalogModel>> {
     let catalog = planner.world.catalog();
     let schemas: Vec<&str> = match &reference.schema {
         Some(schema) => vec![schema],
@@ -76,7 +76,7 @@ pub fn find_model<'a>(
     };
     let found = schemas
         .iter()
-        .find_map(|schema| catalog.model(&QualifiedName::new(*schema, &reference.name)));
+        .find_map(|schema| catalog.model(&QualifiedName::new(*schema, &reference.name)).cloned());
     found.ok_or_else(|| {
         let known: Vec<&str> = catalog
             .models()
@@ -101,7 +101,7 @@ pub async fn resolve_model(
     reference: &ModelReference,
 ) -> Result<ResolvedModel> {
     let model = find_model(planner, reference)?;
-    let version = find_version(model, reference.version.as_deref())?;
+    let version = find_version(&model, reference.version.as_deref())?;
     let services = &planner.environment.services;
     let loaded = services.models.get(&services.warehouse, version).await?;
     Ok(ResolvedModel {

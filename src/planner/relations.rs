@@ -5,7 +5,7 @@ use super::rewrite::{Rewritten, VersionSpec};
 use super::{CATALOG, Planned, Planner, Reads, SEARCH, World};
 use crate::catalog::{Dependency, Pin, QualifiedName, Relation, Table, View};
 use crate::delta::scan::{DeltaTableScan, ScanOptions};
-use crate::delta::{TableLocation, TableState};
+use crate::delta::TableState;
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
 use crate::sqlstate::SqlState;
@@ -221,14 +221,14 @@ pub(super) async fn resolve(
     slice: Option<&TokenSlice>,
     statement: &Statement,
     rewritten: &mut Rewritten,
-    _models: &HashMap<String, ResolvedModel>,
+    extra: &[(String, Arc<dyn TableProvider>)],
 ) -> Result<(StatementCatalog, Reads)> {
     let mut catalog = StatementCatalog::default();
     let mut reads = Reads { unpinned: rewritten.unpinned.take(), ..Reads::default() };
     for model in &rewritten.models {
         reads.direct.insert(Dependency::Model(model.clone()));
     }
-    for (name, provider) in rewritten.providers.drain(..) {
+    for (name, provider) in rewritten.providers.drain(..).chain(extra.iter().cloned()) {
         catalog.insert(None, name, provider);
     }
     for (generated, relation, spec) in std::mem::take(&mut rewritten.versions) {
@@ -322,11 +322,11 @@ fn table_provider(
     state: Arc<TableState>,
     with_hidden: bool,
 ) -> Result<Arc<dyn TableProvider>> {
-    let location = location(planner, table);
+    let location = planner.environment.services.warehouse.location(table)?;
     let scan = |row_ids| {
         DeltaTableScan::new(
-            state.clone(),
-            table.schema(),
+            &state,
+            &table.schema(),
             &table.partition_by,
             location.clone(),
             ScanOptions { row_ids },
@@ -348,11 +348,6 @@ fn table_provider(
     let source = datafusion::datasource::provider_as_source(scan(false)?);
     let plan = LogicalPlanBuilder::scan(&table.name.name, source, None)?.project(visible)?.build()?;
     Ok(Arc::new(ViewTable::new(plan, None)))
-}
-
-/// Where a table's files are.
-pub(crate) fn location(planner: &Planner<'_>, table: &Table) -> TableLocation {
-    planner.environment.services.location(table)
 }
 
 async fn plan_view(planner: &Planner<'_>, view: &View) -> Result<Planned> {
@@ -396,8 +391,7 @@ async fn system_relation(
     if let Some(provider) = super::ml_functions::history_relation(planner, name).await? {
         return Ok(provider);
     }
-    let catalog = Arc::new(planner.world.catalog().clone());
-    let context = (planner.environment.system)(catalog);
+    let context = (planner.environment.system)(planner.world.catalog());
     system::relation(&name.schema, &name.name, &context)
         .ok_or_else(|| missing(planner.world, &[], Some(&name.schema), &name.name))
 }

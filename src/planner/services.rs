@@ -96,14 +96,6 @@ impl Services {
         self.compute.handle()
     }
 
-    /// Where a table's files are.
-    pub fn location(&self, table: &crate::catalog::Table) -> crate::delta::TableLocation {
-        crate::delta::TableLocation {
-            object_store_url: self.warehouse.object_store_url(),
-            prefix: object_store::path::Path::from(table.path.as_str()),
-        }
-    }
-
     /// Runs work on the query runtime; dropping the future stops the work.
     ///
     /// # Errors

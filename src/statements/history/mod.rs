@@ -1,0 +1,3 @@
+//! What happened to a table.
+
+pub mod describe_history;

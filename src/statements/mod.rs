@@ -1,0 +1,267 @@
+//! Every statement: one file each, found by its leading words.
+//!
+//! A statement's file holds its grammar, its struct, and what it does through the engines. What it
+//! needs while it runs comes in an [`Execution`]; what it answers with is a [`Response`].
+
+mod dispatch;
+pub mod feature;
+pub mod history;
+pub mod model;
+pub mod query;
+pub mod session;
+pub mod table;
+
+pub use dispatch::parse;
+
+use crate::config::Settings;
+use crate::error::{Error, Notice, Result};
+use crate::format::CopyOptions;
+use crate::parser::TokenSlice;
+use crate::planner::{Canceller, Environment, Parameters, Planner, Services};
+use crate::warehouse::Transaction;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use std::fmt::Debug;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A parsed statement and the text that it came from.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// Its tokens, for positions.
+    pub slice: TokenSlice,
+    /// The statement.
+    pub statement: Arc<dyn Statement>,
+}
+
+/// What a statement is to the transaction that it runs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads only.
+    Read,
+    /// Changes the warehouse.
+    Write,
+    /// Looks at or changes the session only; runs without a transaction's snapshot mattering.
+    Session,
+    /// Begins or ends a transaction block: the session does it.
+    Control(Control),
+}
+
+/// The statements that the session itself carries out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// BEGIN, START TRANSACTION
+    Begin {
+        /// READ ONLY, if said.
+        read_only: Option<bool>,
+    },
+    /// COMMIT, END
+    Commit,
+    /// ROLLBACK, ABORT
+    Rollback,
+}
+
+/// One statement.
+#[async_trait::async_trait]
+pub trait Statement: Debug + Send + Sync {
+    /// Verb and object, such as `train_model`: the name in logs and files.
+    fn name(&self) -> &'static str;
+
+    /// What it is to the transaction.
+    fn kind(&self) -> Kind;
+
+    /// The result's columns and the parameters' types, known before it runs.
+    ///
+    /// # Errors
+    /// What planning finds.
+    async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
+        let _ = cx;
+        Ok(Description::default())
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What the statement answers with.
+    async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response>;
+}
+
+/// What Describe needs.
+pub struct Describe<'a> {
+    /// The statement's tokens.
+    pub slice: &'a TokenSlice,
+    /// The session's part.
+    pub environment: &'a Environment,
+    /// The transaction, for names and own writes.
+    pub transaction: &'a Transaction,
+    /// The types that the client gave for parameters.
+    pub parameters: &'a Parameters,
+}
+
+impl Describe<'_> {
+    /// A planner over the transaction.
+    pub fn planner(&self) -> Planner<'_> {
+        Planner::new(self.environment, self.transaction)
+    }
+}
+
+/// What Describe answers with.
+#[derive(Debug, Clone, Default)]
+pub struct Description {
+    /// The result's columns; none for statements without rows.
+    pub columns: Option<SchemaRef>,
+    /// The types of `$1`, `$2`, …
+    pub parameters: Vec<DataType>,
+}
+
+impl Description {
+    /// Rows of these columns, and no parameters.
+    pub fn rows(columns: SchemaRef) -> Self {
+        Self { columns: Some(columns), parameters: Vec::new() }
+    }
+}
+
+/// What a statement has while it runs.
+pub struct Execution<'a> {
+    /// Its tokens.
+    pub slice: &'a TokenSlice,
+    /// The session's part.
+    pub environment: &'a Environment,
+    /// The transaction that it reads and writes through.
+    pub transaction: &'a Transaction,
+    /// The session's settings.
+    pub settings: &'a mut Settings,
+    /// Parameter types and values.
+    pub parameters: &'a Parameters,
+    /// Stops it.
+    pub canceller: &'a Canceller,
+    /// Where notices go.
+    pub notices: &'a UnboundedSender<Notice>,
+    /// True inside of BEGIN … COMMIT or an implicit group.
+    pub in_block: bool,
+}
+
+impl Execution<'_> {
+    /// A planner over the transaction.
+    pub fn planner(&self) -> Planner<'_> {
+        Planner::new(self.environment, self.transaction)
+    }
+
+    /// What all sessions share.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.environment.services
+    }
+
+    /// Sends a notice; the client may be gone, which the statement need not know.
+    pub fn notice(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+
+    /// The folded schema that new objects go to: the one given, or the first of the search_path
+    /// that exists.
+    ///
+    /// # Errors
+    /// 3F000 if there is none, 42939 for reserved schemas.
+    pub fn creation_schema(&self, given: Option<&str>) -> Result<String> {
+        table::names::creation_schema(self, given)
+    }
+}
+
+/// What a statement answers with.
+pub enum Response {
+    /// Rows, streamed; the tag is the command's name, followed by the row count if `counted`.
+    Rows {
+        /// The columns; field metadata may name a PostgreSQL type (see `format::types`).
+        schema: SchemaRef,
+        /// The rows.
+        stream: SendableRecordBatchStream,
+        /// `SELECT`, `SHOW`, `EXPLAIN` …
+        tag: &'static str,
+        /// Whether the row count follows the tag.
+        counted: bool,
+    },
+    /// Done; the whole command tag, such as `INSERT 0 3`.
+    Complete(String),
+    /// The client sends rows now.
+    CopyIn(Box<dyn CopyIn>),
+    /// The server sends rows in COPY format now; the tag is `COPY n`.
+    CopyOut {
+        /// The columns.
+        schema: SchemaRef,
+        /// The rows.
+        stream: SendableRecordBatchStream,
+        /// The format and its options.
+        options: CopyOptions,
+    },
+    /// The text held no statement.
+    Empty,
+}
+
+impl Response {
+    /// Done, with a tag.
+    pub fn done(tag: impl Into<String>) -> Result<Self> {
+        Ok(Response::Complete(tag.into()))
+    }
+
+    /// Rows that are there already.
+    pub fn rows(tag: &'static str, batch: RecordBatch) -> Result<Self> {
+        Ok(Response::Rows {
+            schema: batch.schema(),
+            stream: crate::planner::one_batch(batch),
+            tag,
+            counted: tag == "SELECT",
+        })
+    }
+}
+
+/// The receiving end of COPY FROM STDIN. The session hands it the transaction when data is there.
+#[async_trait::async_trait]
+pub trait CopyIn: Send {
+    /// 0 for text, 1 for binary: the overall format of CopyInResponse.
+    fn format(&self) -> i8;
+    /// The number of columns.
+    fn columns(&self) -> usize;
+    /// Takes a piece of the client's data; applies back pressure.
+    ///
+    /// # Errors
+    /// What is wrong with the data, with its line.
+    async fn push(&mut self, data: &[u8]) -> Result<()>;
+    /// The client is done: adds all rows to the transaction and gives the command tag.
+    ///
+    /// # Errors
+    /// What is wrong with the data; nothing is inserted.
+    async fn finish(self: Box<Self>, transaction: &Transaction) -> Result<String>;
+}
+
+/// A batch of text columns, for SHOW and DESCRIBE.
+///
+/// # Errors
+/// If columns differ in length.
+pub fn text_batch(columns: &[(&str, Vec<Option<String>>)]) -> Result<RecordBatch> {
+    use arrow::array::{ArrayRef, StringArray};
+    use arrow::datatypes::Field;
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, _)| Field::new(*name, DataType::Utf8, true)).collect();
+    let arrays: Vec<ArrayRef> = columns
+        .iter()
+        .map(|(_, values)| Arc::new(values.iter().map(Option::as_deref).collect::<StringArray>()) as _)
+        .collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+/// The schema of [`text_batch`].
+pub fn text_schema(names: &[&str]) -> SchemaRef {
+    use arrow::datatypes::Field;
+    Arc::new(Schema::new(
+        names.iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect::<Vec<_>>(),
+    ))
+}
+
+/// The error of a statement that a transaction block cannot hold.
+pub fn not_in_block(what: &str) -> Error {
+    Error::new(
+        crate::sqlstate::SqlState::ActiveSqlTransaction,
+        format!("{what} cannot run inside a transaction block"),
+    )
+}

@@ -1,0 +1,4 @@
+//! Queries and their plans.
+
+pub mod explain;
+pub mod select;

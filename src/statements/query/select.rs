@@ -1,0 +1,125 @@
+//! SELECT, WITH, VALUES, TABLE: rows from a query.
+
+use crate::error::{Error, Result};
+use crate::parser::TokenSlice;
+use crate::planner::Planned;
+use crate::sqlstate::SqlState;
+use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
+use arrow::datatypes::DataType;
+use sqlparser::ast::{self, Query, SetExpr};
+use sqlparser::parser::Parser;
+use std::sync::Arc;
+
+/// A query.
+#[derive(Debug)]
+pub struct Select {
+    query: Query,
+}
+
+/// Parses a query.
+///
+/// # Errors
+/// 42601 with the position.
+pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
+    Ok(Arc::new(Select { query: parse_query(slice)? }))
+}
+
+/// Parses a statement that is to be a query that only reads.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for SELECT INTO and data-modifying CTEs.
+pub fn parse_query(slice: &TokenSlice) -> Result<Query> {
+    let statement = slice.parse_all(Parser::parse_statement)?;
+    let ast::Statement::Query(query) = statement else {
+        return Err(slice.syntax_error(0, Some("a query")));
+    };
+    check(&query).map_err(|e| e.position(slice.position_of(0)))?;
+    Ok(*query)
+}
+
+/// Refuses what would be planned as a plain query but means more.
+fn check(query: &Query) -> Result<()> {
+    if !query.locks.is_empty() {
+        return Err(Error::unsupported(
+            "FOR UPDATE",
+            "Transactions see snapshots; conflicts end in 40001 at COMMIT.",
+        ));
+    }
+    for cte in query.with.iter().flat_map(|w| &w.cte_tables) {
+        check(&cte.query)?;
+    }
+    check_set(&query.body)
+}
+
+fn check_set(body: &SetExpr) -> Result<()> {
+    match body {
+        SetExpr::Select(select) if select.into.is_some() => {
+            Err(Error::unsupported("SELECT INTO", "Use CREATE TABLE … AS SELECT."))
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            check_set(left)?;
+            check_set(right)
+        }
+        SetExpr::Query(inner) => check(inner),
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            Err(Error::unsupported(
+                "a data-modifying statement in WITH",
+                "Run it as a statement of its own in the same transaction.",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[async_trait::async_trait]
+impl Statement for Select {
+    fn name(&self) -> &'static str {
+        "select"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Read
+    }
+
+    async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
+        let planned = cx.planner().plan(cx.slice, self.query.clone(), cx.parameters).await?;
+        Ok(Description {
+            columns: Some(planned.schema()),
+            parameters: parameter_types(&planned, &cx.parameters.types)?,
+        })
+    }
+
+    async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
+        let planned = cx.planner().plan(cx.slice, self.query.clone(), cx.parameters).await?;
+        Ok(Response::Rows {
+            schema: planned.schema(),
+            stream: planned.stream(cx.services(), cx.canceller).await?,
+            tag: "SELECT",
+            counted: true,
+        })
+    }
+}
+
+/// The types of a plan's parameters: the client's, else what the plan tells, else text.
+///
+/// # Errors
+/// 42P18 for a gap in the numbering that leaves a type open.
+pub fn parameter_types(planned: &Planned, given: &[Option<DataType>]) -> Result<Vec<DataType>> {
+    let found = planned.parameter_types()?;
+    let count = found.keys().max().copied().unwrap_or(0).max(given.len());
+    (1..=count)
+        .map(|i| {
+            if let Some(Some(given)) = given.get(i - 1) {
+                return Ok(given.clone());
+            }
+            match found.get(&i) {
+                Some(Some(t)) => Ok(t.clone()),
+                Some(None) => Ok(DataType::Utf8View),
+                None => Err(Error::new(
+                    SqlState::IndeterminateDatatype,
+                    format!("could not determine data type of parameter ${i}"),
+                )),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! Transactions and settings.
+
+pub mod discard;
+pub mod reset;
+pub mod set;
+pub mod show;
+pub mod transaction;

@@ -1,0 +1,220 @@
+//! INSERT INTO table [(column, …)] {VALUES … | query | DEFAULT VALUES}
+
+use super::{columns, rows};
+use crate::catalog::Table;
+use crate::error::{Error, Result};
+use crate::parser::{TokenSlice, object_name};
+use crate::planner::{Parameters, Planned, Planner, parse_expression, resolve_table};
+use crate::sqlstate::SqlState;
+use crate::statements::query::select::parameter_types;
+use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
+use arrow::datatypes::DataType;
+use datafusion::common::Column as DfColumn;
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit};
+use datafusion::common::ScalarValue;
+use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value};
+use sqlparser::parser::Parser;
+use std::sync::Arc;
+
+/// INSERT.
+#[derive(Debug)]
+pub struct Insert {
+    table: ObjectName,
+    columns: Vec<ObjectName>,
+    source: Option<Query>,
+}
+
+/// Parses INSERT.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for clauses that are not built.
+pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
+    let ast::Statement::Insert(insert) = slice.parse_all(Parser::parse_statement)? else {
+        return Err(slice.syntax_error(0, Some("INSERT")));
+    };
+    let refuse = |what: &str, hint: &str| {
+        Err(Error::unsupported(what, hint).position(slice.position_of(0)))
+    };
+    if insert.on.is_some() {
+        return refuse("ON CONFLICT", "Use MERGE, or a feature table, whose inserts replace by key.");
+    }
+    if insert.returning.is_some() {
+        return refuse("RETURNING", "Query the table after the statement.");
+    }
+    if insert.overwrite || insert.replace_into || insert.partitioned.is_some() {
+        return refuse("INSERT OVERWRITE", "Use TRUNCATE and INSERT in one transaction.");
+    }
+    let TableObject::TableName(table) = insert.table else {
+        return refuse("INSERT INTO a function", "Insert into a table.");
+    };
+    if insert.source.is_none() && !insert.assignments.is_empty() {
+        return refuse("INSERT … SET", "Use INSERT … VALUES.");
+    }
+    Ok(Arc::new(Insert { table, columns: insert.columns, source: insert.source.map(|q| *q) }))
+}
+
+#[async_trait::async_trait]
+impl Statement for Insert {
+    fn name(&self) -> &'static str {
+        "insert"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Write
+    }
+
+    async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
+        let table = self.resolve(cx.slice, &cx.planner())?;
+        let (planned, places) =
+            self.plan(cx.slice, &cx.planner(), &table, cx.parameters).await?;
+        let mut given = cx.parameters.types.clone();
+        self.hint_parameters(&table, &places, &mut given);
+        Ok(Description { columns: None, parameters: parameter_types(&planned, &given)? })
+    }
+
+    async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
+        let table = self.resolve(cx.slice, &cx.planner())?;
+        let (mut planned, places) =
+            self.plan(cx.slice, &cx.planner(), &table, cx.parameters).await?;
+        rows::check_assignments(
+            &planned,
+            places.iter().enumerate().map(|(source, place)| (&table.columns[*place], source)),
+        )?;
+        complete(&mut planned, &table, &places)?;
+        let stream = planned.stream(cx.services(), cx.canceller).await?;
+        let inserted = if table.feature.is_some() {
+            super::super::feature::upsert::upsert(cx, &table, stream).await?
+        } else {
+            let adds =
+                rows::write(cx.environment, cx.transaction, cx.canceller, &table, stream).await?;
+            rows::append(cx.transaction, &table, adds, "Append")?
+        };
+        Response::done(format!("INSERT 0 {inserted}"))
+    }
+}
+
+impl Insert {
+    fn resolve(&self, slice: &TokenSlice, planner: &Planner<'_>) -> Result<Arc<Table>> {
+        let position = self.table.0.first().and_then(|p| p.as_ident()).and_then(|i| slice.position(i.span.start));
+        resolve_table(planner.world, &planner.environment.search_path, &object_name(&self.table))
+            .map_err(|e| e.position_or(position))
+    }
+
+    /// Plans the source, and says which column of the table each of its columns goes to.
+    async fn plan(
+        &self,
+        slice: &TokenSlice,
+        planner: &Planner<'_>,
+        table: &Table,
+        parameters: &Parameters,
+    ) -> Result<(Planned, Vec<usize>)> {
+        let mut places = if self.columns.is_empty() {
+            (0..table.columns.len()).filter(|i| !table.columns[*i].hidden).collect()
+        } else {
+            columns::places(slice, table, &self.columns)?
+        };
+        let query = match &self.source {
+            Some(query) => {
+                let mut query = query.clone();
+                fill_defaults(&mut query, table, &places)?;
+                query
+            }
+            None => {
+                places.clear();
+                crate::planner::parse_query("SELECT 1 AS one")?
+            }
+        };
+        let planned = planner.plan(slice, query, parameters).await?;
+        if self.source.is_none() {
+            return Ok((planned, places));
+        }
+        let given = planned.plan.schema().fields().len();
+        if given > places.len() {
+            return Err(Error::new(
+                SqlState::SyntaxError,
+                "INSERT has more expressions than target columns",
+            )
+            .position(slice.position_of(0)));
+        }
+        if given < places.len() {
+            if !self.columns.is_empty() {
+                return Err(Error::new(
+                    SqlState::SyntaxError,
+                    "INSERT has more target columns than expressions",
+                )
+                .position(slice.position_of(0)));
+            }
+            places.truncate(given);
+        }
+        Ok((planned, places))
+    }
+
+    /// A bare `$n` in VALUES has the type of its column.
+    fn hint_parameters(&self, table: &Table, places: &[usize], types: &mut Vec<Option<DataType>>) {
+        let Some(SetExpr::Values(values)) = self.source.as_ref().map(|q| q.body.as_ref()) else {
+            return;
+        };
+        for row in &values.rows {
+            for (cell, place) in row.content.iter().zip(places) {
+                let Some(number) = placeholder(cell) else { continue };
+                if types.len() < number {
+                    types.resize(number, None);
+                }
+                types[number - 1].get_or_insert_with(|| table.columns[*place].sql_type.arrow());
+            }
+        }
+    }
+}
+
+fn placeholder(expr: &Expr) -> Option<usize> {
+    let Expr::Value(value) = expr else { return None };
+    match &value.value {
+        Value::Placeholder(name) => name.strip_prefix('$')?.parse().ok().filter(|n| *n > 0),
+        _ => None,
+    }
+}
+
+/// Puts the default in the place of each `DEFAULT` in VALUES.
+fn fill_defaults(query: &mut Query, table: &Table, places: &[usize]) -> Result<()> {
+    let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    for row in &mut values.rows {
+        for (cell, place) in row.content.iter_mut().zip(places) {
+            let is_default = matches!(cell, Expr::Identifier(i) if i.quote_style.is_none() && i.value.eq_ignore_ascii_case("default"));
+            if is_default {
+                *cell = default_of(table, *place)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The expression that a column takes where no value is given.
+///
+/// # Errors
+/// If a stored default no longer parses.
+pub fn default_of(table: &Table, place: usize) -> Result<Expr> {
+    match &table.columns[place].default {
+        Some(text) => parse_expression(text),
+        None => Ok(Expr::value(Value::Null)),
+    }
+}
+
+/// Projects a source to all columns of the table: values, defaults, NULL.
+fn complete(planned: &mut Planned, table: &Table, places: &[usize]) -> Result<()> {
+    let schema = planned.plan.schema().clone();
+    let mut projection = Vec::with_capacity(table.columns.len());
+    for (i, column) in table.columns.iter().enumerate() {
+        let expr = match (places.iter().position(|p| *p == i), &column.default) {
+            (Some(source), _) => DfExpr::Column(DfColumn::from(schema.qualified_field(source))),
+            (None, Some(default)) => {
+                let empty = datafusion::common::DFSchema::empty();
+                planned.state.create_logical_expr(default, &empty)?
+            }
+            (None, None) => lit(ScalarValue::try_from(&column.sql_type.arrow())?),
+        };
+        projection.push(expr.alias(format!("\u{1}{i}")));
+    }
+    let plan = std::mem::take(&mut planned.plan);
+    planned.plan = LogicalPlanBuilder::from(plan).project(projection)?.build()?;
+    Ok(())
+}
