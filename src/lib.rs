@@ -4,4 +4,5 @@ pub mod catalog;
 pub mod delta;
 pub mod error;
 pub mod sqlstate;
+pub mod store;
 pub mod suggest;
