@@ -3,7 +3,12 @@
 //! This folder knows nothing of the warehouse log; `deltalake` is imported only here.
 
 pub mod actions;
+pub mod location;
+pub mod scan;
+pub mod schema;
 pub mod state;
 pub mod stats;
+mod text;
+pub mod writer;
 
 pub use state::TableState;

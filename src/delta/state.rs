@@ -1,10 +1,20 @@
 //! A table in memory: protocol, metadata and live files at one version.
 
 use super::actions::{Action, Add, Metadata, Protocol};
+use super::stats::StatsCache;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
 use imbl::OrdMap;
 use std::sync::Arc;
+
+/// A live file and its parsed statistics, shared by all states that hold it.
+#[derive(Debug)]
+struct FileEntry {
+    add: Arc<Add>,
+    stats: StatsCache,
+}
 
 /// A Delta table at one version. Cheap to clone; advancing it copies only what changes.
 #[derive(Debug, Clone)]
@@ -12,7 +22,7 @@ pub struct TableState {
     version: i64,
     protocol: Arc<Protocol>,
     metadata: Arc<Metadata>,
-    files: OrdMap<Arc<str>, Arc<Add>>,
+    files: OrdMap<Arc<str>, Arc<FileEntry>>,
     rows: Option<u64>,
     bytes: u64,
 }
@@ -62,12 +72,23 @@ impl TableState {
 
     /// The live files, by path.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Arc<Add>> {
-        self.files.values()
+        self.files.values().map(|entry| &entry.add)
     }
 
     /// The live file of this path.
     pub fn file(&self, path: &str) -> Option<&Arc<Add>> {
-        self.files.get(path)
+        self.files.get(path).map(|entry| &entry.add)
+    }
+
+    /// The live files with their statistics over the table's columns, by path.
+    pub fn file_statistics<'a>(
+        &'a self,
+        schema: &'a SchemaRef,
+        partition_by: &'a [String],
+    ) -> impl ExactSizeIterator<Item = (&'a Arc<Add>, Arc<Statistics>)> {
+        self.files
+            .values()
+            .map(move |entry| (&entry.add, entry.stats.get(&entry.add, schema, partition_by)))
     }
 
     /// The number of rows, if every file says how many it has.
@@ -131,11 +152,12 @@ impl TableState {
             _ => None,
         };
         self.bytes += u64::try_from(add.size).unwrap_or(0);
-        self.files.insert(add.path.as_str().into(), add);
+        let path = add.path.as_str().into();
+        self.files.insert(path, Arc::new(FileEntry { add, stats: StatsCache::default() }));
     }
 
     fn take(&mut self, path: &str) -> Option<Arc<Add>> {
-        let add = self.files.remove(path)?;
+        let add = Arc::clone(&self.files.remove(path)?.add);
         self.bytes -= u64::try_from(add.size).unwrap_or(0);
         self.rows = match (self.rows, super::stats::num_records(&add)) {
             (Some(total), Some(n)) => total.checked_sub(n),
