@@ -6,3 +6,4 @@ pub mod error;
 pub mod sqlstate;
 pub mod store;
 pub mod suggest;
+pub mod warehouse;

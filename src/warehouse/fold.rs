@@ -7,6 +7,7 @@ use crate::delta::actions::{self, Action, Metadata, Protocol};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use imbl::OrdMap;
+use object_store::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// Bodies that stay in memory although they are published: older cached states advance by them.
@@ -17,10 +18,14 @@ const BODIES_KEPT: i64 = 64;
 pub(super) struct Fold {
     pub(super) warehouse: String,
     pub(super) seq: u64,
+    /// The record's own random id.
+    pub(super) record: String,
     pub(super) time: i64,
     pub(super) checksum: String,
     pub(super) catalog: Arc<CatalogState>,
     pub(super) tables: OrdMap<TableId, Arc<TableLog>>,
+    /// The tables that the last record has written.
+    pub(super) written: Arc<Vec<TableId>>,
     /// Dropped tables that may have commits to publish.
     pub(super) dropped: OrdMap<TableId, Arc<TableLog>>,
 }
@@ -79,6 +84,7 @@ impl Fold {
         let mut next = self.clone();
         next.warehouse.clone_from(&record.warehouse);
         next.seq = record.seq;
+        next.record.clone_from(&record.record);
         next.time = record.time;
         next.checksum.clone_from(&entry.checksum);
         let mut catalog = CatalogState::clone(&self.catalog);
@@ -89,6 +95,8 @@ impl Fold {
             })?;
         }
         next.catalog = Arc::new(catalog);
+        let written = record.txns.iter().flat_map(|t| t.tables.keys());
+        next.written = Arc::new(written.cloned().collect());
         let done: Vec<TableId> = next
             .dropped
             .iter()
@@ -196,15 +204,19 @@ impl TableLog {
         })
     }
 
-    /// The object-store path of a file in the table's folder.
-    pub(super) fn file(&self, name: &str) -> Result<object_store::path::Path> {
-        object_store::path::Path::parse(format!("{}/{name}", self.path)).map_err(|e| {
-            Error::internal(format!("the path of a table cannot be used: {e}"))
-        })
+    /// The table's folder in the warehouse's store.
+    pub(super) fn folder(&self) -> Result<Path> {
+        Path::parse(&self.path)
+            .map_err(|e| Error::internal(format!("the path of a table cannot be used: {e}")))
+    }
+
+    /// The folder of its Delta log.
+    pub(super) fn log_folder(&self) -> Result<Path> {
+        Ok(self.folder()?.join("_delta_log"))
     }
 
     /// The path of a Delta commit.
-    pub(super) fn commit_file(&self, version: i64) -> Result<object_store::path::Path> {
-        self.file(&format!("_delta_log/{version:020}.json"))
+    pub(super) fn commit_file(&self, version: i64) -> Result<Path> {
+        Ok(self.log_folder()?.join(format!("{version:020}.json")))
     }
 }

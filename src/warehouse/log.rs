@@ -64,10 +64,14 @@ impl Log {
         let Some(bytes) = read(self.store.as_ref(), &key(seq)).await? else { return Ok(None) };
         let (mut record, checksum) = Record::decode(&bytes, seq)?;
         let mut size = bytes.len();
-        for commit in record.txns.iter_mut().flat_map(|t| t.tables.values_mut()).flatten() {
-            if let Some(staged) = &commit.staged {
-                commit.body = self.staged(staged).await?;
-                size += commit.body.len();
+        for txn in &mut record.txns {
+            for commits in txn.tables.values_mut() {
+                for commit in commits {
+                    if let Some(staged) = &commit.staged {
+                        commit.body = self.staged(staged).await?;
+                        size += commit.body.len();
+                    }
+                }
             }
         }
         Ok(Some(Entry { record, checksum, size }))

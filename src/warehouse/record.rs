@@ -98,7 +98,7 @@ pub struct Quarantine {
 impl Record {
     /// The bytes of the record's file, and their checksum.
     ///
-    /// A staged body is left out of them.
+    /// A body that was staged must be empty here; it is filled in after reading.
     pub fn encode(&self) -> (Vec<u8>, String) {
         envelope::seal(self)
     }
