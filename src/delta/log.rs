@@ -24,11 +24,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// 58P01 if that version is not there (any more), XX001 if the log cannot be read.
-pub async fn load(
-    store: Arc<dyn ObjectStore>,
-    table: &Path,
-    version: i64,
-) -> Result<TableState> {
+pub async fn load(store: Arc<dyn ObjectStore>, table: &Path, version: i64) -> Result<TableState> {
     let log = open(store, table)?;
     let wanted = u64::try_from(version).map_err(|_| gone(table, version))?;
     let snapshot = Snapshot::try_new(log.as_ref(), Some(wanted))
@@ -172,10 +168,8 @@ fn gone(table: &Path, version: i64) -> Error {
 }
 
 fn from_delta(error: DeltaTableError, table: &Path, version: i64) -> Error {
-    let missing = matches!(
-        &error,
-        DeltaTableError::InvalidVersion(_) | DeltaTableError::NotATable(_)
-    );
+    let missing =
+        matches!(&error, DeltaTableError::InvalidVersion(_) | DeltaTableError::NotATable(_));
     if missing {
         return gone(table, version).source(error);
     }

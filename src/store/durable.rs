@@ -165,7 +165,13 @@ impl Inner {
         Ok((path, file))
     }
 
-    fn write(&self, file: &File, path: &FsPath, offset: u64, payload: &PutPayload) -> StoreResult<()> {
+    fn write(
+        &self,
+        file: &File,
+        path: &FsPath,
+        offset: u64,
+        payload: &PutPayload,
+    ) -> StoreResult<()> {
         let mut offset = offset;
         for chunk in payload {
             self.disk

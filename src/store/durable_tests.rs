@@ -66,7 +66,7 @@ async fn a_failed_fsync_ends_all_writing_but_not_reading() {
     let disk = Arc::new(TraceDisk::new(dir.path()));
     let store = DurableStore::open(dir.path(), false, disk.clone()).expect("opens");
     store.put(&Path::from("a"), "a".into()).await.expect("writes");
-    disk.fail_next_sync();
+    disk.fail_sync_after(0);
     let failed = Error::from(store.put(&Path::from("b"), "b".into()).await.expect_err("fails"));
     assert_eq!(failed.code(), SqlState::IoError);
     let later = Error::from(store.put(&Path::from("c"), "c".into()).await.expect_err("refused"));

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 pub struct TraceDisk {
     base: PathBuf,
     calls: Mutex<Vec<Call>>,
-    /// The number of the call at which fsync fails, once.
+    /// How many calls of fsync still succeed before one fails.
     failing_sync: Mutex<Option<usize>>,
 }
 
@@ -43,10 +43,9 @@ impl TraceDisk {
         self.lock().len()
     }
 
-    /// Lets the next fsync of a file or folder fail.
-    pub fn fail_next_sync(&self) {
-        let now = self.calls();
-        *self.failing_sync.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    /// Lets one fsync of a file or folder fail, after `good` that succeed.
+    pub fn fail_sync_after(&self, good: usize) {
+        *self.failing_sync.lock().unwrap_or_else(PoisonError::into_inner) = Some(good);
     }
 
     /// Writes to the empty folder `image` what is left of `base` if the power goes after `calls` calls.
@@ -74,9 +73,16 @@ impl TraceDisk {
 
     fn injected(&self) -> io::Result<()> {
         let mut failing = self.failing_sync.lock().unwrap_or_else(PoisonError::into_inner);
-        match failing.take_if(|at| self.calls() >= *at) {
-            Some(_) => Err(io::Error::other("an injected failure of fsync")),
+        match failing.as_mut() {
             None => Ok(()),
+            Some(0) => {
+                *failing = None;
+                Err(io::Error::other("an injected failure of fsync"))
+            }
+            Some(good) => {
+                *good -= 1;
+                Ok(())
+            }
         }
     }
 }

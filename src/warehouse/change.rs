@@ -180,10 +180,7 @@ impl Net {
         actions.extend(self.metadata.clone().map(Action::MetaData));
         actions.extend(self.txns.values().cloned().map(Action::Txn));
         actions.extend(self.removes.values().map(|remove| {
-            Action::Remove(Remove {
-                deletion_timestamp: Some(stamp.time / 1000),
-                ..remove.clone()
-            })
+            Action::Remove(Remove { deletion_timestamp: Some(stamp.time / 1000), ..remove.clone() })
         }));
         actions.extend(self.adds.values().map(|add| {
             let mut add = add.clone();

@@ -13,8 +13,8 @@ use crate::error::{Error, Notice, Result};
 use crate::sqlstate::SqlState;
 use bytes::Bytes;
 use futures::future::join_all;
-use object_store::path::Path;
 use object_store::PutMode;
+use object_store::path::Path;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -181,7 +181,8 @@ impl Warehouse {
         let (bytes, checksum) = record.encode();
         let size = bytes.len();
         for (place, body) in bodies {
-            if let Some(commit) = record.txns[0].tables.get_mut(&place).and_then(|c| c.first_mut()) {
+            if let Some(commit) = record.txns[0].tables.get_mut(&place).and_then(|c| c.first_mut())
+            {
                 commit.body = body;
             }
         }
@@ -324,11 +325,8 @@ impl Warehouse {
 }
 
 fn unknown(cause: Error) -> Error {
-    Error::new(
-        SqlState::TransactionResolutionUnknown,
-        "the outcome of the commit is not known",
-    )
-    .detail(format!("{}.", cause.message()))
-    .hint("Look whether the changes are there before running the transaction again.")
-    .source(cause)
+    Error::new(SqlState::TransactionResolutionUnknown, "the outcome of the commit is not known")
+        .detail(format!("{}.", cause.message()))
+        .hint("Look whether the changes are there before running the transaction again.")
+        .source(cause)
 }

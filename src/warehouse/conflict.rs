@@ -45,8 +45,7 @@ struct Theirs<'a> {
 
 impl<'a> Theirs<'a> {
     fn of(bodies: &'a [Body]) -> Result<Theirs<'a>> {
-        let mut theirs =
-            Theirs { added: vec![], removed: vec![], alters: false, apps: vec![] };
+        let mut theirs = Theirs { added: vec![], removed: vec![], alters: false, apps: vec![] };
         for body in bodies {
             for action in body.actions()? {
                 match action {
@@ -151,7 +150,3 @@ fn conflict(what: &str, happened: &str, winner: &TxnRecord, seq: u64) -> Error {
     ))
     .hint("Run the transaction again.")
 }
-
-#[cfg(test)]
-#[path = "conflict_tests.rs"]
-mod tests;

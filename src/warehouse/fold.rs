@@ -90,7 +90,8 @@ impl Fold {
         let mut catalog = CatalogState::clone(&self.catalog);
         for txn in &record.txns {
             next.apply(txn, &mut catalog, watermark).map_err(|e| {
-                let message = format!("record {} of the warehouse log contradicts itself", next.seq);
+                let message =
+                    format!("record {} of the warehouse log contradicts itself", next.seq);
                 Error::new(SqlState::DataCorrupted, message).detail(format!("{}.", e.message()))
             })?;
         }

@@ -48,12 +48,13 @@ fn dependency(on: &Dependency) -> String {
 pub(super) fn clash<'a>(mine: &[String], theirs: &'a [String]) -> Option<&'a str> {
     let thing = |key: &'a str| key.get(2..).unwrap_or(key);
     let writes = |key: &str| key.starts_with("w:");
-    theirs.iter().map(String::as_str).find(|their| {
-        mine.iter().any(|my| {
-            my.get(2..) == Some(thing(their)) && (writes(my) || writes(their))
+    theirs
+        .iter()
+        .map(String::as_str)
+        .find(|their| {
+            mine.iter().any(|my| my.get(2..) == Some(thing(their)) && (writes(my) || writes(their)))
         })
-    })
-    .map(thing)
+        .map(thing)
 }
 
 /// The keys of one operation on a catalog.

@@ -1,9 +1,9 @@
 //! Work off the commit path that keeps cost flat: checkpoints of the log and of tables.
 
+use super::checkpoint;
 use super::fold::{Fold, TableLog};
 use super::log::read;
 use super::open::Warehouse;
-use super::checkpoint;
 use crate::delta::log::write_checkpoint;
 use crate::error::Result;
 use std::sync::Arc;
@@ -57,11 +57,8 @@ impl Warehouse {
         if watermark < every || watermark - self.tables.checkpointed(id) < every {
             return Ok(());
         }
-        let hint = read(
-            self.log.store.as_ref(),
-            &log.log_folder()?.join("_last_checkpoint"),
-        )
-        .await?;
+        let hint =
+            read(self.log.store.as_ref(), &log.log_folder()?.join("_last_checkpoint")).await?;
         let newest = hint.as_deref().and_then(last_checkpoint).unwrap_or(-1);
         if watermark - newest < every {
             self.tables.set_checkpointed(id, newest);

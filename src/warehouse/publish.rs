@@ -13,8 +13,8 @@ use crate::sqlstate::SqlState;
 use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
-use object_store::path::Path;
 use object_store::PutMode;
+use object_store::path::Path;
 use std::sync::Arc;
 
 const ATTEMPTS: usize = 3;

@@ -115,9 +115,8 @@ impl TableCache {
 
     /// The newest state below `version` from which the bodies at hand lead to it.
     fn below(&self, id: &str, table: &TableLog, version: i64) -> Option<Arc<TableState>> {
-        let (_, state) = self.with(id, |c| {
-            c.states.range(..version).next_back().map(|(v, s)| (*v, s.clone()))
-        })?;
+        let (_, state) =
+            self.with(id, |c| c.states.range(..version).next_back().map(|(v, s)| (*v, s.clone())))?;
         (state.version() + 1..=version).all(|v| table.bodies.contains_key(&v)).then_some(state)
     }
 
@@ -130,10 +129,7 @@ impl TableCache {
     ) -> Result<TableState> {
         let published = self.watermark(id).min(version);
         if published < 0 {
-            return Ok(TableState::empty(
-                (*table.protocol).clone(),
-                (*table.metadata).clone(),
-            ));
+            return Ok(TableState::empty((*table.protocol).clone(), (*table.metadata).clone()));
         }
         log::load(store.clone(), &table.folder()?, published).await
     }

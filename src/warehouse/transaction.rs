@@ -313,5 +313,7 @@ pub(super) fn quarantined(table: &str, reason: &str) -> Error {
         format!("table \"{table}\" is quarantined and cannot be written to"),
     )
     .detail(reason.to_owned())
-    .hint(format!("Its last good version can be read. Look into it, then run REPAIR TABLE {table}."))
+    .hint(format!(
+        "Its last good version can be read. Look into it, then run REPAIR TABLE {table}."
+    ))
 }
