@@ -1,6 +1,7 @@
 //! Cenote: a SQL-first lakehouse database. `src/README.md` is the map.
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod delta;
 pub mod error;
@@ -9,6 +10,7 @@ pub mod format;
 pub mod ml;
 pub mod parser;
 pub mod planner;
+pub mod server;
 pub mod session;
 pub mod sqlstate;
 pub mod statements;

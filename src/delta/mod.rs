@@ -4,6 +4,7 @@
 
 pub mod actions;
 pub mod location;
+pub mod log;
 pub mod scan;
 pub mod schema;
 pub mod state;

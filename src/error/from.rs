@@ -32,11 +32,19 @@ impl From<std::io::Error> for Error {
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
-        let code = match &error {
-            object_store::Error::NotFound { .. } => SqlState::UndefinedFile,
-            _ => SqlState::IoError,
-        };
-        Error::new(code, error.to_string()).source(error)
+        match error {
+            object_store::Error::Generic { store, source } => match source.downcast::<Error>() {
+                Ok(ours) => *ours,
+                Err(source) => {
+                    let error = object_store::Error::Generic { store, source };
+                    Error::new(SqlState::IoError, error.to_string()).source(error)
+                }
+            },
+            object_store::Error::NotFound { .. } => {
+                Error::new(SqlState::UndefinedFile, error.to_string()).source(error)
+            }
+            _ => Error::new(SqlState::IoError, error.to_string()).source(error),
+        }
     }
 }
 

@@ -1,0 +1,194 @@
+//! Following the log: the newest fold, any kept one, and the records in between.
+
+use super::checkpoint;
+use super::fold::Fold;
+use super::log::{Entry, missing};
+use super::open::Warehouse;
+use super::snapshot::Snapshot;
+use super::transaction::Transaction;
+use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+/// Records that stay in memory, for the conflict check and for time travel to the recent past.
+const RECORDS_KEPT: usize = 1024;
+/// The same in bytes.
+const BYTES_KEPT: usize = 32 << 20;
+/// Older folds that someone asked for.
+const OLD_KEPT: usize = 8;
+
+/// Records and folds in memory, by number.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    entries: BTreeMap<u64, Arc<Entry>>,
+    folds: BTreeMap<u64, Arc<Fold>>,
+    bytes: usize,
+    old: Vec<Arc<Fold>>,
+}
+
+impl Recent {
+    fn push(&mut self, entry: Arc<Entry>, fold: Arc<Fold>) {
+        self.bytes += entry.size;
+        self.folds.insert(fold.seq, fold);
+        if let Some(before) = self.entries.insert(entry.record.seq, entry) {
+            self.bytes -= before.size;
+        }
+        while self.entries.len() > RECORDS_KEPT || self.bytes > BYTES_KEPT {
+            let Some((seq, entry)) = self.entries.pop_first() else { break };
+            self.bytes -= entry.size;
+            self.folds.remove(&seq);
+        }
+    }
+
+    fn fold(&self, seq: u64) -> Option<Arc<Fold>> {
+        let old = || self.old.iter().find(|f| f.seq == seq);
+        self.folds.get(&seq).or_else(old).cloned()
+    }
+
+    fn push_old(&mut self, fold: Arc<Fold>) {
+        if self.old.len() >= OLD_KEPT {
+            self.old.remove(0);
+        }
+        self.old.push(fold);
+    }
+}
+
+impl Warehouse {
+    /// The warehouse as it is now: looks whether there are new records, and reads them.
+    ///
+    /// # Errors
+    /// XX001 if a record is damaged, 58030 if the log cannot be read.
+    pub async fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
+        Ok(Snapshot::new(self.clone(), self.refresh().await?))
+    }
+
+    /// The warehouse after record `seq`.
+    ///
+    /// # Errors
+    /// 22023 if there is no such record, with the range in the hint.
+    pub async fn snapshot_at(self: &Arc<Self>, seq: u64) -> Result<Snapshot> {
+        Ok(Snapshot::new(self.clone(), self.fold_at(seq).await?))
+    }
+
+    /// Begins a transaction of a role on the newest snapshot.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    pub async fn begin(self: &Arc<Self>, role: impl Into<String>) -> Result<Transaction> {
+        Ok(Transaction::new(self.snapshot().await?, role.into()))
+    }
+
+    /// The newest fold. What it answers from is durable.
+    pub(super) async fn refresh(&self) -> Result<Arc<Fold>> {
+        let known = self.current();
+        let found = self.log.get(known.seq + 1).await?;
+        // Rule 1: that a key is there, or is not, means something only if no floor has passed it.
+        if self.log.floor().await? > known.seq + 1 {
+            return self.reload().await;
+        }
+        match found {
+            None => Ok(known),
+            Some(entry) => self.follow(entry).await,
+        }
+    }
+
+    /// Folds a record that was found behind the known ones, and all behind it.
+    async fn follow(&self, found: Entry) -> Result<Arc<Fold>> {
+        let _one_at_a_time = self.refreshing.lock().await;
+        let known = self.current();
+        let mut entries = Vec::new();
+        let mut last = known.seq;
+        if found.record.seq == last + 1 {
+            last += 1;
+            entries.push(found);
+        }
+        let head = self.log.head_from(last).await?;
+        if head > last {
+            entries.extend(self.log.range(last + 1, head).await?);
+        }
+        // Rule 2: who answers from a record first makes it durable.
+        self.log.sync().await?;
+        let mut fold = known;
+        for entry in entries {
+            fold = Arc::new(fold.next(&entry, &|id| self.tables.watermark(id))?);
+            self.install(Arc::new(entry), fold.clone());
+        }
+        Ok(fold)
+    }
+
+    /// Makes a fold the newest one, unless a newer one is known.
+    pub(super) fn install(&self, entry: Arc<Entry>, fold: Arc<Fold>) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(entry, fold.clone());
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if fold.seq > current.seq {
+            *current = fold;
+        }
+    }
+
+    /// Starts over from a checkpoint: the keys behind what is known may be gone.
+    async fn reload(&self) -> Result<Arc<Fold>> {
+        let _one_at_a_time = self.refreshing.lock().await;
+        let Some((fold, watermarks)) = checkpoint::newest(&self.log, u64::MAX).await? else {
+            return Err(missing(self.current().seq + 1));
+        };
+        for (id, watermark) in watermarks {
+            self.tables.raise(&id, watermark);
+        }
+        let head = self.log.head_from(fold.seq).await?;
+        let fold = self.fold_range(fold, head).await?;
+        self.log.sync().await?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if fold.seq > current.seq {
+            *current = fold;
+        }
+        Ok(current.clone())
+    }
+
+    async fn fold_range(&self, mut fold: Fold, last: u64) -> Result<Arc<Fold>> {
+        if last > fold.seq {
+            for entry in self.log.range(fold.seq + 1, last).await? {
+                fold = fold.next(&entry, &|id| self.tables.watermark(id))?;
+            }
+        }
+        Ok(Arc::new(fold))
+    }
+
+    /// The fold after record `seq`.
+    pub(super) async fn fold_at(&self, seq: u64) -> Result<Arc<Fold>> {
+        let mut newest = self.current();
+        if seq > newest.seq {
+            newest = self.refresh().await?;
+        }
+        if seq == newest.seq {
+            return Ok(newest);
+        }
+        let first = self.log.floor().await?.max(1);
+        if seq < first || seq > newest.seq {
+            return Err(Error::new(
+                SqlState::InvalidParameterValue,
+                format!("snapshot {seq} does not exist"),
+            )
+            .hint(format!("Snapshots {first} to {} can be read.", newest.seq)));
+        }
+        if let Some(fold) = self.recent.lock().unwrap_or_else(PoisonError::into_inner).fold(seq) {
+            return Ok(fold);
+        }
+        let start = checkpoint::newest(&self.log, seq).await?.map(|(fold, _)| fold);
+        let fold = self.fold_range(start.unwrap_or_default(), seq).await?;
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push_old(fold.clone());
+        Ok(fold)
+    }
+
+    /// A record, from memory or from the log; none if its key is gone.
+    pub(super) async fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>> {
+        let kept = {
+            let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            recent.entries.get(&seq).cloned()
+        };
+        match kept {
+            Some(entry) => Ok(Some(entry)),
+            None => Ok(self.log.get(seq).await?.map(Arc::new)),
+        }
+    }
+}
