@@ -209,7 +209,7 @@ fn parse_iso(bytes: &[u8]) -> Option<Result<Moment, Fault>> {
 fn parse_moment(text: &str, order: DateOrder) -> Result<Moment, Fault> {
     match parse_iso(text.as_bytes()) {
         Some(moment) => moment,
-        None => parse_words(trim(text), order),
+        None => parse_words(trim(text), order, false),
     }
 }
 
@@ -238,7 +238,7 @@ pub(super) fn parse_date(text: &str, settings: &EncodeSettings) -> Result<i32> {
 pub(super) fn parse_time(text: &str, settings: &EncodeSettings) -> Result<i64> {
     let read = || match iso_time(text.as_bytes()) {
         Some((time, [])) => time,
-        _ => parse_words(trim(text), settings.date_order)?.time.ok_or(Fault::Syntax),
+        _ => parse_words(trim(text), settings.date_order, true)?.time.ok_or(Fault::Syntax),
     };
     read().map_err(|fault| fault.into_error("time", text))
 }
