@@ -49,8 +49,19 @@ const NAMES: &[(&str, Algorithm, Option<Goal>)] = &[
 
 /// Algorithms of the language that this version cannot train.
 const NOT_BUILT: &[&str] = &[
-    "glm", "random_forest", "mlp", "naive_bayes", "knn", "kmeans", "pca", "isolation_forest", "als", "ets", "arima",
-    "theta", "auto",
+    "glm",
+    "random_forest",
+    "mlp",
+    "naive_bayes",
+    "knn",
+    "kmeans",
+    "pca",
+    "isolation_forest",
+    "als",
+    "ets",
+    "arima",
+    "theta",
+    "auto",
 ];
 
 impl Algorithm {
@@ -71,11 +82,17 @@ impl Algorithm {
         }
         let built = Self::ALL.iter().map(|a| a.name()).collect::<Vec<_>>().join(", ");
         if NOT_BUILT.contains(&wanted.as_str()) {
-            return Err(Error::unsupported(format!("algorithm \"{wanted}\""), format!("Use one of {built}.")));
+            return Err(Error::unsupported(
+                format!("algorithm \"{wanted}\""),
+                format!("Use one of {built}."),
+            ));
         }
-        let known: Vec<&str> = NAMES.iter().map(|(n, _, _)| *n).chain(NOT_BUILT.iter().copied()).collect();
-        let hint = suggest::hint("algorithm", &wanted, &known).unwrap_or(format!("The algorithms are {built}."));
-        Err(Error::new(SqlState::UndefinedObject, format!("algorithm \"{name}\" does not exist")).hint(hint))
+        let known: Vec<&str> =
+            NAMES.iter().map(|(n, _, _)| *n).chain(NOT_BUILT.iter().copied()).collect();
+        let hint = suggest::hint("algorithm", &wanted, &known)
+            .unwrap_or(format!("The algorithms are {built}."));
+        Err(Error::new(SqlState::UndefinedObject, format!("algorithm \"{name}\" does not exist"))
+            .hint(hint))
     }
 
     /// The name as written in SQL.
@@ -105,7 +122,11 @@ impl Algorithm {
         if task.is_some_and(|wanted| wanted != goal) {
             return Err(Error::new(
                 SqlState::InvalidParameterValue,
-                format!("{} cannot be trained for {}", self.name(), if goal == Goal::Regression { "classes" } else { "numbers" }),
+                format!(
+                    "{} cannot be trained for {}",
+                    self.name(),
+                    if goal == Goal::Regression { "classes" } else { "numbers" }
+                ),
             )
             .hint("Leave the option task out, or choose another algorithm."));
         }
@@ -148,7 +169,9 @@ impl Task {
 
     /// The task of a name written by [`Task::name`].
     pub fn from_name(name: &str) -> Option<Self> {
-        [Task::Regression, Task::BinaryClassification, Task::Multiclass].into_iter().find(|t| t.name() == name)
+        [Task::Regression, Task::BinaryClassification, Task::Multiclass]
+            .into_iter()
+            .find(|t| t.name() == name)
     }
 
     /// Whether the model predicts classes.
@@ -170,7 +193,10 @@ mod tests {
         assert_eq!(error.code(), SqlState::FeatureNotSupported);
         let error = Algorithm::from_name("logistic_regresion").unwrap_err();
         assert_eq!(error.code(), SqlState::UndefinedObject);
-        assert_eq!(error.get_hint(), Some("Perhaps you meant the algorithm \"logistic_regression\"."));
+        assert_eq!(
+            error.get_hint(),
+            Some("Perhaps you meant the algorithm \"logistic_regression\".")
+        );
     }
 
     #[test]
@@ -179,6 +205,9 @@ mod tests {
         assert_eq!(Algorithm::default_for(&DataType::Utf8, None), Algorithm::LogisticRegression);
         let error = Algorithm::LinearRegression.goal(&DataType::Utf8, None).unwrap_err();
         assert_eq!(error.code(), SqlState::DatatypeMismatch);
-        assert_eq!(Algorithm::LogisticRegression.goal(&DataType::Int32, None).unwrap(), Goal::Classification);
+        assert_eq!(
+            Algorithm::LogisticRegression.goal(&DataType::Int32, None).unwrap(),
+            Goal::Classification
+        );
     }
 }

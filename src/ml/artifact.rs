@@ -99,7 +99,13 @@ pub fn to_parts(model: &Model) -> Result<Artifact> {
     let class_texts = match &model.classes {
         Some(classes) => {
             let texts = cast(classes, &DataType::Utf8)?;
-            Some(texts.as_string::<i32>().iter().map(|t| t.unwrap_or_default().to_string()).collect())
+            Some(
+                texts
+                    .as_string::<i32>()
+                    .iter()
+                    .map(|t| t.unwrap_or_default().to_string())
+                    .collect(),
+            )
         }
         None => None,
     };
@@ -116,15 +122,26 @@ pub fn to_parts(model: &Model) -> Result<Artifact> {
         label_type: model.label.data_type.to_string(),
         class_type: model.classes.as_ref().map(|c| c.data_type().to_string()),
         classes: class_texts,
-        features: model.signature.features.iter().zip(&model.preprocessor.columns).map(feature_document).collect(),
+        features: model
+            .signature
+            .features
+            .iter()
+            .zip(&model.preprocessor.columns)
+            .map(feature_document)
+            .collect(),
         nulls: nulls_name(model.preprocessor.nulls).to_string(),
         refuse_unseen: model.preprocessor.refuse_unseen,
         options: model.options.clone(),
-        weights: model.weights.iter().map(|w| (w.term.clone(), w.category.clone(), w.class.clone())).collect(),
+        weights: model
+            .weights
+            .iter()
+            .map(|w| (w.term.clone(), w.category.clone(), w.class.clone()))
+            .collect(),
         evaluations: model.evaluations.iter().map(evaluation_document).collect(),
         n_rows: model.n_rows,
     };
-    let json = serde_json::to_vec_pretty(&document).map_err(|e| Error::internal(format!("model.json: {e}")))?;
+    let json = serde_json::to_vec_pretty(&document)
+        .map_err(|e| Error::internal(format!("model.json: {e}")))?;
     Ok(Artifact { json, tensors: write_tensors(model)? })
 }
 
@@ -147,7 +164,11 @@ fn evaluation_document(evaluation: &Evaluation) -> EvaluationDocument {
     EvaluationDocument {
         split: evaluation.split.clone(),
         n_rows: evaluation.n_rows,
-        confusion: evaluation.confusion.iter().map(|c| (c.actual.clone(), c.predicted.clone(), c.n)).collect(),
+        confusion: evaluation
+            .confusion
+            .iter()
+            .map(|c| (c.actual.clone(), c.predicted.clone(), c.n))
+            .collect(),
     }
 }
 
@@ -182,7 +203,10 @@ fn write_tensors(model: &Model) -> Result<Vec<u8>> {
         Fitted::Category(levels) => levels.means().to_vec(),
     });
     writer.f64("features.means", &means.collect::<Vec<_>>());
-    writer.f64("weights", &model.weights.iter().flat_map(|w| w.values.map(or_nan)).collect::<Vec<_>>());
+    writer.f64(
+        "weights",
+        &model.weights.iter().flat_map(|w| w.values.map(or_nan)).collect::<Vec<_>>(),
+    );
     writer.f64("statistics", &model.statistics.iter().map(|(_, v)| or_nan(*v)).collect::<Vec<_>>());
     let metrics = model.evaluations.iter().flat_map(|e| e.values.iter().map(|v| or_nan(*v)));
     writer.f64("evaluations", &metrics.collect::<Vec<_>>());
@@ -213,7 +237,8 @@ fn write_tensors(model: &Model) -> Result<Vec<u8>> {
 
 /// Reads a model. XX001 if anything does not fit, 0A000 for a file of a newer program.
 pub fn from_parts(json: &[u8], tensors: &[u8]) -> Result<Model> {
-    let document: Document = serde_json::from_slice(json).map_err(|e| damaged(format!("model.json: {e}")))?;
+    let document: Document =
+        serde_json::from_slice(json).map_err(|e| damaged(format!("model.json: {e}")))?;
     if document.format != "cenote model" {
         return Err(damaged("model.json is of another format"));
     }
@@ -272,11 +297,19 @@ fn read_type(text: &str) -> Result<DataType> {
 
 fn read_classes(document: &Document, task: Task) -> Result<(Option<ArrayRef>, Vec<String>)> {
     let (Some(texts), Some(class_type)) = (&document.classes, &document.class_type) else {
-        return if task.is_classification() { Err(damaged("no classes")) } else { Ok((None, Vec::new())) };
+        return if task.is_classification() {
+            Err(damaged("no classes"))
+        } else {
+            Ok((None, Vec::new()))
+        };
     };
     let is_binary = task == Task::BinaryClassification;
     let distinct: HashSet<&String> = texts.iter().collect();
-    if !task.is_classification() || texts.len() < 2 || (texts.len() == 2) != is_binary || distinct.len() != texts.len() {
+    if !task.is_classification()
+        || texts.len() < 2
+        || (texts.len() == 2) != is_binary
+        || distinct.len() != texts.len()
+    {
         return Err(damaged("task and classes contradict each other"));
     }
     let class_type = read_type(class_type)?;
@@ -298,10 +331,15 @@ fn read_classes(document: &Document, task: Task) -> Result<(Option<ArrayRef>, Ve
 
 /// The classes as texts.
 pub(crate) fn class_names(classes: &ArrayRef) -> Result<Vec<String>> {
-    Ok((0..classes.len()).map(|i| arrow::util::display::array_value_to_string(classes, i)).collect::<Result<_, _>>()?)
+    Ok((0..classes.len())
+        .map(|i| arrow::util::display::array_value_to_string(classes, i))
+        .collect::<Result<_, _>>()?)
 }
 
-fn read_features(document: &Document, tensors: &TensorReader<'_>) -> Result<(Signature, Preprocessor)> {
+fn read_features(
+    document: &Document,
+    tensors: &TensorReader<'_>,
+) -> Result<(Signature, Preprocessor)> {
     let means = tensors.f64("features.means")?;
     if means.iter().any(|m| !m.is_finite()) {
         return Err(damaged("a mean is not finite"));
@@ -316,29 +354,47 @@ fn read_features(document: &Document, tensors: &TensorReader<'_>) -> Result<(Sig
     let mut columns = Vec::new();
     let mut names = HashSet::new();
     for feature in &document.features {
-        let kind = FeatureKind::from_name(&feature.kind).ok_or_else(|| damaged("unknown kind of feature"))?;
-        if !names.insert(&feature.name) || (kind == FeatureKind::Number) != feature.levels.is_none() {
+        let kind = FeatureKind::from_name(&feature.kind)
+            .ok_or_else(|| damaged("unknown kind of feature"))?;
+        if !names.insert(&feature.name) || (kind == FeatureKind::Number) != feature.levels.is_none()
+        {
             return Err(damaged("features contradict each other"));
         }
         columns.push(match &feature.levels {
             None => Fitted::Number { mean: take(1)?[0] },
             Some(levels) => {
-                let n = levels.len() + usize::from(feature.null_level) + usize::from(feature.other_level);
-                let levels = Levels::new(levels.clone(), feature.null_level, feature.other_level, take(n)?);
+                let n = levels.len()
+                    + usize::from(feature.null_level)
+                    + usize::from(feature.other_level);
+                let levels =
+                    Levels::new(levels.clone(), feature.null_level, feature.other_level, take(n)?);
                 Fitted::Category(levels.ok_or_else(|| damaged("levels are out of order"))?)
             }
         });
-        features.push(Feature { name: feature.name.clone(), kind, data_type: read_type(&feature.data_type)? });
+        features.push(Feature {
+            name: feature.name.clone(),
+            kind,
+            data_type: read_type(&feature.data_type)?,
+        });
     }
     if !rest.is_empty() {
         return Err(damaged("too many means"));
     }
-    let nulls = [Nulls::Impute, Nulls::Error, Nulls::Skip].into_iter().find(|n| nulls_name(*n) == document.nulls);
+    let nulls = [Nulls::Impute, Nulls::Error, Nulls::Skip]
+        .into_iter()
+        .find(|n| nulls_name(*n) == document.nulls);
     let nulls = nulls.ok_or_else(|| damaged("unknown treatment of NULLs"))?;
-    Ok((Signature { features }, Preprocessor { columns, nulls, refuse_unseen: document.refuse_unseen }))
+    Ok((
+        Signature { features },
+        Preprocessor { columns, nulls, refuse_unseen: document.refuse_unseen },
+    ))
 }
 
-fn read_linear(preprocessor: &Preprocessor, n_scores: usize, tensors: &TensorReader<'_>) -> Result<Body> {
+fn read_linear(
+    preprocessor: &Preprocessor,
+    n_scores: usize,
+    tensors: &TensorReader<'_>,
+) -> Result<Body> {
     let intercepts = tensors.f64("linear.intercepts")?;
     let all = tensors.f64("linear.effects")?;
     if intercepts.len() != n_scores || intercepts.iter().chain(&all).any(|v| !v.is_finite()) {
@@ -351,11 +407,14 @@ fn read_linear(preprocessor: &Preprocessor, n_scores: usize, tensors: &TensorRea
             Fitted::Number { .. } => n_scores,
             Fitted::Category(levels) => n_scores * (levels.n_slots() + 1),
         };
-        let (front, back) = rest.split_at_checked(n).ok_or_else(|| damaged("too few coefficients"))?;
+        let (front, back) =
+            rest.split_at_checked(n).ok_or_else(|| damaged("too few coefficients"))?;
         rest = back;
         effects.push(match fitted {
             Fitted::Number { mean } => Effect::Number { coefficients: front.to_vec(), mean: *mean },
-            Fitted::Category(levels) => Effect::Category { addends: front.to_vec(), n_slots: levels.n_slots() },
+            Fitted::Category(levels) => {
+                Effect::Category { addends: front.to_vec(), n_slots: levels.n_slots() }
+            }
         });
     }
     if !rest.is_empty() {
@@ -364,7 +423,11 @@ fn read_linear(preprocessor: &Preprocessor, n_scores: usize, tensors: &TensorRea
     Ok(Body::Linear(Linear { intercepts, effects }))
 }
 
-fn read_forest(preprocessor: &Preprocessor, n_scores: usize, tensors: &TensorReader<'_>) -> Result<Body> {
+fn read_forest(
+    preprocessor: &Preprocessor,
+    n_scores: usize,
+    tensors: &TensorReader<'_>,
+) -> Result<Body> {
     let slots = preprocessor
         .columns
         .iter()
@@ -410,7 +473,11 @@ fn read_statistics(tensors: &TensorReader<'_>) -> Result<Vec<(&'static str, Opti
     Ok(STATISTICS.into_iter().zip(values.into_iter().map(or_none)).collect())
 }
 
-fn read_evaluations(document: &Document, task: Task, tensors: &TensorReader<'_>) -> Result<Vec<Evaluation>> {
+fn read_evaluations(
+    document: &Document,
+    task: Task,
+    tensors: &TensorReader<'_>,
+) -> Result<Vec<Evaluation>> {
     let n_metrics = metric_names(task.is_classification()).len();
     let values = tensors.f64("evaluations")?;
     if values.len() != n_metrics * document.evaluations.len() {
@@ -425,7 +492,11 @@ fn read_evaluations(document: &Document, task: Task, tensors: &TensorReader<'_>)
             confusion: evaluation
                 .confusion
                 .iter()
-                .map(|(actual, predicted, n)| Confusion { actual: actual.clone(), predicted: predicted.clone(), n: *n })
+                .map(|(actual, predicted, n)| Confusion {
+                    actual: actual.clone(),
+                    predicted: predicted.clone(),
+                    n: *n,
+                })
                 .collect(),
         })
         .collect())

@@ -32,7 +32,9 @@ fn finalise(mut x: u64) -> u64 {
 #[inline]
 fn mix(state: &mut Hash, value: Hash) {
     state.0 = finalise(state.0.rotate_left(5).wrapping_mul(LANE_A) ^ finalise(value.0 ^ LANE_A));
-    state.1 = finalise(state.1.rotate_left(7).wrapping_mul(LANE_B) ^ finalise(value.1.wrapping_add(LANE_B)));
+    state.1 = finalise(
+        state.1.rotate_left(7).wrapping_mul(LANE_B) ^ finalise(value.1.wrapping_add(LANE_B)),
+    );
 }
 
 /// The hash of bytes: the first 128 bits of BLAKE3.

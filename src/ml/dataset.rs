@@ -121,9 +121,15 @@ impl Collector {
             let kind = FeatureKind::of_type(field.name(), field.data_type())?;
             values.push(match kind {
                 FeatureKind::Number => FeatureCollector::Number(Vec::new()),
-                FeatureKind::Text | FeatureKind::Boolean => FeatureCollector::Text(Vec::new(), TextInterner::default()),
+                FeatureKind::Text | FeatureKind::Boolean => {
+                    FeatureCollector::Text(Vec::new(), TextInterner::default())
+                }
             });
-            features.push(Feature { name: field.name().clone(), kind, data_type: field.data_type().clone() });
+            features.push(Feature {
+                name: field.name().clone(),
+                kind,
+                data_type: field.data_type().clone(),
+            });
         }
         let interner = |index: &usize| ValueInterner::new(schema.field(*index).data_type());
         let label = match goal {
@@ -164,13 +170,21 @@ impl Collector {
         self.reserve(batch.num_rows())?;
         for (i, &index) in self.roles.features.iter().enumerate() {
             match &mut self.values[i] {
-                FeatureCollector::Number(values) => push_numbers(values, batch.column(index), &self.features[i].name)?,
-                FeatureCollector::Text(codes, interner) => push_texts(codes, interner, batch.column(index))?,
+                FeatureCollector::Number(values) => {
+                    push_numbers(values, batch.column(index), &self.features[i].name)?
+                }
+                FeatureCollector::Text(codes, interner) => {
+                    push_texts(codes, interner, batch.column(index))?
+                }
             }
         }
         match &mut self.label {
             LabelCollector::Number(values) => {
-                push_numbers(values, batch.column(self.roles.label), self.schema.field(self.roles.label).name())?;
+                push_numbers(
+                    values,
+                    batch.column(self.roles.label),
+                    self.schema.field(self.roles.label).name(),
+                )?;
             }
             LabelCollector::Class(interner) => interner.push(batch.column(self.roles.label))?,
         }
@@ -199,8 +213,11 @@ impl Collector {
             push_numbers(&mut weights, batch.column(index), &name)?;
             for (keep, weight) in keep.iter_mut().zip(&weights) {
                 if *weight < 0.0 {
-                    return Err(Error::new(SqlState::InvalidParameterValue, format!("weight column \"{name}\" has a negative value"))
-                        .column(name));
+                    return Err(Error::new(
+                        SqlState::InvalidParameterValue,
+                        format!("weight column \"{name}\" has a negative value"),
+                    )
+                    .column(name));
                 }
                 *keep &= *weight > 0.0;
             }
@@ -224,7 +241,11 @@ impl Collector {
 
     /// Reserves for `rows` more: the collected values, their copy while rows are put in order, hashes and positions.
     fn reserve(&mut self, rows: usize) -> Result<()> {
-        let columns = self.features.len() + 1 + usize::from(self.weights.is_some()) + self.split_keys.len() + 1;
+        let columns = self.features.len()
+            + 1
+            + usize::from(self.weights.is_some())
+            + self.split_keys.len()
+            + 1;
         let texts: usize = self
             .values
             .iter()
@@ -238,7 +259,10 @@ impl Collector {
     /// The rows in canonical order, if they are not too many for it.
     pub(crate) fn finish(self) -> Result<Dataset> {
         if self.n_rows >= u32::MAX as usize {
-            return Err(Error::unsupported("training on more than four thousand million rows", "Train on a sample."));
+            return Err(Error::unsupported(
+                "training on more than four thousand million rows",
+                "Train on a sample.",
+            ));
         }
         let label_field = self.schema.field(self.roles.label);
         let values = self
@@ -256,7 +280,11 @@ impl Collector {
             LabelCollector::Number(values) => LabelValues::Number(values),
             LabelCollector::Class(interner) => {
                 let values = interner.finish()?;
-                LabelValues::Class { codes: values.codes, classes: values.distinct, hashes: values.hashes }
+                LabelValues::Class {
+                    codes: values.codes,
+                    classes: values.distinct,
+                    hashes: values.hashes,
+                }
             }
         };
         let mut dataset = Dataset {
@@ -267,7 +295,11 @@ impl Collector {
             label,
             weights: self.weights,
             split_column: self.split_column.map(ValueInterner::finish).transpose()?,
-            split_keys: self.split_keys.into_iter().map(ValueInterner::finish).collect::<Result<_>>()?,
+            split_keys: self
+                .split_keys
+                .into_iter()
+                .map(ValueInterner::finish)
+                .collect::<Result<_>>()?,
             n_rows: self.n_rows,
             null_labels: self.null_labels,
             no_weight: self.no_weight,
@@ -301,7 +333,8 @@ impl Dataset {
             match &self.values[index] {
                 FeatureValues::Number(values) => features.add_numbers(name, values),
                 FeatureValues::Category { codes, levels } => {
-                    let levels: Vec<Hash> = levels.iter().map(|l| canonical::of_bytes(l.as_bytes())).collect();
+                    let levels: Vec<Hash> =
+                        levels.iter().map(|l| canonical::of_bytes(l.as_bytes())).collect();
                     features.add_codes(name, codes, &levels);
                 }
             }
@@ -311,7 +344,11 @@ impl Dataset {
             return;
         }
         let mut rows = RowHashes::new(self.n_rows);
-        rows.add_codes("features", &(0..self.n_rows as u32).collect::<Vec<_>>(), &self.feature_hashes);
+        rows.add_codes(
+            "features",
+            &(0..self.n_rows as u32).collect::<Vec<_>>(),
+            &self.feature_hashes,
+        );
         match &self.label {
             LabelValues::Number(values) => rows.add_numbers("label", values),
             LabelValues::Class { codes, hashes, .. } => rows.add_codes("label", codes, hashes),
@@ -375,14 +412,18 @@ fn not_null(array: &ArrayRef) -> Result<Vec<bool>> {
 
 /// The error for a NULL under `nulls = 'error'`.
 pub(crate) fn null_feature(name: &str) -> Error {
-    Error::new(SqlState::InvalidParameterValue, format!("column \"{name}\" has a NULL, and the model takes none"))
-        .column(name)
-        .hint("The model was defined with nulls = error; use impute or skip, or coalesce the column.")
+    Error::new(
+        SqlState::InvalidParameterValue,
+        format!("column \"{name}\" has a NULL, and the model takes none"),
+    )
+    .column(name)
+    .hint("The model was defined with nulls = error; use impute or skip, or coalesce the column.")
 }
 
 /// The error for an infinite number.
 pub(crate) fn infinite(name: &str) -> Error {
-    Error::new(SqlState::NumericValueOutOfRange, format!("column \"{name}\" has an infinite value")).column(name)
+    Error::new(SqlState::NumericValueOutOfRange, format!("column \"{name}\" has an infinite value"))
+        .column(name)
 }
 
 fn push_numbers(values: &mut Vec<f64>, array: &ArrayRef, name: &str) -> Result<()> {
@@ -402,7 +443,11 @@ fn push_numbers(values: &mut Vec<f64>, array: &ArrayRef, name: &str) -> Result<(
 
 fn push_texts(codes: &mut Vec<u32>, interner: &mut TextInterner, array: &ArrayRef) -> Result<()> {
     if let Some(booleans) = array.as_boolean_opt() {
-        codes.extend(booleans.iter().map(|v| v.map_or(NULL_CODE, |v| interner.code(if v { "true" } else { "false" }))));
+        codes.extend(
+            booleans
+                .iter()
+                .map(|v| v.map_or(NULL_CODE, |v| interner.code(if v { "true" } else { "false" }))),
+        );
         return Ok(());
     }
     let texts = cast(array, &DataType::Utf8View)?;

@@ -14,12 +14,18 @@ use std::sync::Arc;
 
 /// The metrics of `ml.evaluate` for numbers, in its order.
 pub(crate) const REGRESSION: [&str; 7] = [
-    "mean_absolute_error", "mean_squared_error", "root_mean_squared_error", "mean_squared_log_error",
-    "median_absolute_error", "r2_score", "explained_variance",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "mean_squared_log_error",
+    "median_absolute_error",
+    "r2_score",
+    "explained_variance",
 ];
 
 /// The metrics of `ml.evaluate` for classes, in its order.
-pub(crate) const CLASSES: [&str; 6] = ["accuracy", "precision", "recall", "f1_score", "log_loss", "roc_auc"];
+pub(crate) const CLASSES: [&str; 6] =
+    ["accuracy", "precision", "recall", "f1_score", "log_loss", "roc_auc"];
 
 /// A cell of a confusion matrix.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +57,12 @@ pub fn metric_names(is_classification: bool) -> &'static [&'static str] {
 }
 
 /// Measures a regression.
-pub(crate) fn regression(split: &str, actual: &[f64], predicted: &[f64], weights: Weights<'_>) -> Evaluation {
+pub(crate) fn regression(
+    split: &str,
+    actual: &[f64],
+    predicted: &[f64],
+    weights: Weights<'_>,
+) -> Evaluation {
     let mse = metrics::mean_squared_error(actual, predicted, weights);
     let values = vec![
         metrics::mean_absolute_error(actual, predicted, weights),
@@ -62,7 +73,12 @@ pub(crate) fn regression(split: &str, actual: &[f64], predicted: &[f64], weights
         metrics::r2_score(actual, predicted, weights),
         metrics::explained_variance(actual, predicted, weights),
     ];
-    Evaluation { split: split.to_string(), n_rows: actual.len() as u64, values, confusion: Vec::new() }
+    Evaluation {
+        split: split.to_string(),
+        n_rows: actual.len() as u64,
+        values,
+        confusion: Vec::new(),
+    }
 }
 
 /// A confusion matrix of more cells than this leaves the empty ones out.
@@ -77,7 +93,8 @@ pub(crate) fn classification(
     (names, n_classes): (&[String], usize),
     weights: Weights<'_>,
 ) -> Evaluation {
-    let scores = metrics::precision_recall_f1(actual, predicted, n_classes, weights).filter(|_| !actual.is_empty());
+    let scores = metrics::precision_recall_f1(actual, predicted, n_classes, weights)
+        .filter(|_| !actual.is_empty());
     let values = vec![
         metrics::accuracy(actual, predicted, weights),
         scores.map(|s| s[0]),
@@ -95,7 +112,11 @@ pub(crate) fn classification(
         .into_iter()
         .enumerate()
         .filter(|(_, n)| *n > 0 || !is_large)
-        .map(|(i, n)| Confusion { actual: names[i / n_classes].clone(), predicted: names[i % n_classes].clone(), n })
+        .map(|(i, n)| Confusion {
+            actual: names[i / n_classes].clone(),
+            predicted: names[i % n_classes].clone(),
+            n,
+        })
         .collect();
     Evaluation { split: split.to_string(), n_rows: actual.len() as u64, values, confusion }
 }
@@ -131,7 +152,12 @@ impl Evaluator {
     }
 
     /// Adds rows: features in the signature's order, the label, and weights if there are any.
-    pub fn push(&mut self, columns: &[ArrayRef], label: &ArrayRef, weights: Option<&ArrayRef>) -> Result<()> {
+    pub fn push(
+        &mut self,
+        columns: &[ArrayRef],
+        label: &ArrayRef,
+        weights: Option<&ArrayRef>,
+    ) -> Result<()> {
         let n = label.len();
         let prediction = self.model.predict(columns, n)?;
         let weights = weights.map(|w| cast(w, &DataType::Float64)).transpose()?;
@@ -144,7 +170,10 @@ impl Evaluator {
         for row in 0..n {
             let weight = weights.map_or(1.0, |w| if w.is_null(row) { 0.0 } else { w.value(row) });
             if weight < 0.0 {
-                return Err(Error::new(SqlState::InvalidParameterValue, "the weight column has a negative value"));
+                return Err(Error::new(
+                    SqlState::InvalidParameterValue,
+                    "the weight column has a negative value",
+                ));
             }
             if !prediction.is_answered(row) || weight.is_nan() || weight == 0.0 {
                 continue;
@@ -154,7 +183,9 @@ impl Evaluator {
                     let Some(code) = codes[row] else { continue };
                     self.codes.push(code);
                     self.predicted_codes.push(prediction.class_code(row));
-                    self.probabilities.extend((0..prediction.n_classes()).map(|class| prediction.probability(class, row)));
+                    self.probabilities.extend(
+                        (0..prediction.n_classes()).map(|class| prediction.probability(class, row)),
+                    );
                 }
                 Actual::Numbers(numbers) => {
                     let numbers = numbers.as_primitive::<Float64Type>();
@@ -201,9 +232,17 @@ impl Evaluator {
             return regression(split, &self.numbers, &self.predicted_numbers, weights);
         }
         let (n, k) = (self.codes.len(), self.model.class_names().len());
-        let by_class: Vec<f64> =
-            (0..k).flat_map(|class| (0..n).map(move |row| (class, row))).map(|(c, r)| self.probabilities[r * k + c]).collect();
-        classification(split, (&self.codes, &self.predicted_codes), &by_class, (&self.names, k), weights)
+        let by_class: Vec<f64> = (0..k)
+            .flat_map(|class| (0..n).map(move |row| (class, row)))
+            .map(|(c, r)| self.probabilities[r * k + c])
+            .collect();
+        classification(
+            split,
+            (&self.codes, &self.predicted_codes),
+            &by_class,
+            (&self.names, k),
+            weights,
+        )
     }
 }
 

@@ -8,9 +8,7 @@
 //! Shallow trees of numeric splits are padded to complete binary trees, whose children are found by arithmetic; the
 //! others (deep ones, and those with splits by category) keep their nodes, and their leaves point to themselves.
 
-use crate::error::{Error, Result};
 use crate::ml::preprocess::{Column, Frame};
-use crate::sqlstate::SqlState;
 
 /// Rows in a tile.
 const TILE_ROWS: usize = 64;
@@ -97,7 +95,8 @@ impl Forest {
         nodes: Nodes,
         sets: Vec<u32>,
     ) -> Option<Self> {
-        let mut forest = Self { slots, base, starts, outputs, nodes, sets, kernel: Kernel::default() };
+        let mut forest =
+            Self { slots, base, starts, outputs, nodes, sets, kernel: Kernel::default() };
         let depths = forest.check()?;
         forest.kernel = Kernel::new(&forest, &depths);
         Some(forest)
@@ -111,16 +110,27 @@ impl Forest {
     /// Checks every length and link, and returns the trees' depths.
     fn check(&self) -> Option<Vec<usize>> {
         let n = self.nodes.value.len();
-        let lengths = [self.nodes.feature.len(), self.nodes.left.len(), self.nodes.default_left.len(), self.nodes.set.len()];
-        let ends_fit = self.starts.first() == Some(&0) && self.starts.last().map(|e| *e as usize) == Some(n);
-        let finite = self.base.iter().all(|b| b.is_finite()) && self.nodes.value.iter().all(|v| v.is_finite());
-        if lengths != [n; 4] || !ends_fit || !finite || self.starts.len() != self.outputs.len() + 1 {
+        let lengths = [
+            self.nodes.feature.len(),
+            self.nodes.left.len(),
+            self.nodes.default_left.len(),
+            self.nodes.set.len(),
+        ];
+        let ends_fit =
+            self.starts.first() == Some(&0) && self.starts.last().map(|e| *e as usize) == Some(n);
+        let finite = self.base.iter().all(|b| b.is_finite())
+            && self.nodes.value.iter().all(|v| v.is_finite());
+        if lengths != [n; 4] || !ends_fit || !finite || self.starts.len() != self.outputs.len() + 1
+        {
             return None;
         }
         if self.outputs.iter().any(|o| *o as usize >= self.base.len()) || self.base.is_empty() {
             return None;
         }
-        self.starts.windows(2).map(|pair| self.check_tree(pair[0] as usize, pair[1] as usize)).collect()
+        self.starts
+            .windows(2)
+            .map(|pair| self.check_tree(pair[0] as usize, pair[1] as usize))
+            .collect()
     }
 
     fn check_tree(&self, from: usize, until: usize) -> Option<usize> {
@@ -141,7 +151,11 @@ impl Forest {
             if left == 0 {
                 continue;
             }
-            if left <= i || left + 1 >= n || depth[left] != usize::MAX || depth[left + 1] != usize::MAX {
+            if left <= i
+                || left + 1 >= n
+                || depth[left] != usize::MAX
+                || depth[left + 1] != usize::MAX
+            {
                 return None;
             }
             if !self.test_fits(from + i) {
@@ -156,16 +170,18 @@ impl Forest {
     /// Whether a node tests a feature that exists: numbers by threshold, categories by set.
     fn test_fits(&self, node: usize) -> bool {
         let Some(n_slots) = self.slots.get(self.nodes.feature[node] as usize) else { return false };
-        let Some(start) = (self.nodes.set[node] as usize).checked_sub(1) else { return *n_slots == 0 };
+        let Some(start) = (self.nodes.set[node] as usize).checked_sub(1) else {
+            return *n_slots == 0;
+        };
         if *n_slots == 0 {
             return false;
         }
         self.sets.get(start).is_some_and(|n_words| (*n_words as usize) < self.sets.len() - start)
     }
 
-    /// Scores, output by output: score `k` of row `i` is at `k * n_rows + i`. 22003 for a value that single precision
-    /// cannot hold.
-    pub(crate) fn scores(&self, frame: &Frame<'_>) -> Result<Vec<f64>> {
+    /// Scores, output by output: score `k` of row `i` is at `k * n_rows + i`. `None` for a value that single
+    /// precision cannot hold.
+    pub(crate) fn scores(&self, frame: &Frame<'_>) -> Option<Vec<f64>> {
         let n = frame.n_rows;
         let k = self.base.len();
         let mut scores = vec![0.0; n * k];
@@ -182,11 +198,17 @@ impl Forest {
                 scores[output * n + from..output * n + from + rows].copy_from_slice(&sums[..rows]);
             }
         }
-        Ok(scores)
+        Some(scores)
     }
 
-    /// Transposes nothing: a tile keeps its columns apart, 64 values each. Rows beyond the last one are left as they are.
-    fn fill_tile(&self, frame: &Frame<'_>, from: usize, rows: usize, tile: &mut [f32]) -> Result<()> {
+    /// A tile keeps its columns apart, 64 values each. Rows beyond the last one are left as they are.
+    fn fill_tile(
+        &self,
+        frame: &Frame<'_>,
+        from: usize,
+        rows: usize,
+        tile: &mut [f32],
+    ) -> Option<()> {
         for (out, (feature, left)) in tile.chunks_mut(TILE_ROWS).zip(&self.kernel.columns) {
             let missing = if *left { f32::NEG_INFINITY } else { f32::INFINITY };
             match frame.columns[*feature] {
@@ -198,7 +220,7 @@ impl Forest {
                         *out = if single.is_nan() { missing } else { single };
                     }
                     if overflows {
-                        return Err(overflow());
+                        return None;
                     }
                 }
                 Column::Category(slots) => {
@@ -209,14 +231,8 @@ impl Forest {
                 }
             }
         }
-        Ok(())
+        Some(())
     }
-}
-
-/// The error for a number that does not fit single precision; the caller names the column.
-pub(crate) fn overflow() -> Error {
-    Error::new(SqlState::NumericValueOutOfRange, "a feature is out of the range of single precision, which trees use")
-        .hint("Divide the column by a constant, in training and in prediction.")
 }
 
 /// Whether a category is in the set; an unseen one is in none.
@@ -232,7 +248,10 @@ impl Kernel {
         let mut kernel = Kernel::default();
         for (tree, pair) in forest.starts.windows(2).enumerate() {
             let (from, until) = (pair[0] as usize, pair[1] as usize);
-            let has_sets = forest.nodes.set[from..until].iter().zip(&forest.nodes.left[from..until]).any(|(s, l)| *s > 0 && *l > 0);
+            let has_sets = forest.nodes.set[from..until]
+                .iter()
+                .zip(&forest.nodes.left[from..until])
+                .any(|(s, l)| *s > 0 && *l > 0);
             if has_sets || depths[tree] > MAX_PADDED_DEPTH {
                 kernel.push_walked(forest, from, until, depths[tree], has_sets);
             } else {
@@ -246,10 +265,11 @@ impl Kernel {
     }
 
     fn column(&mut self, feature: usize, left: bool) -> u32 {
-        let position = self.columns.iter().position(|c| *c == (feature, left)).unwrap_or_else(|| {
-            self.columns.push((feature, left));
-            self.columns.len() - 1
-        });
+        let position =
+            self.columns.iter().position(|c| *c == (feature, left)).unwrap_or_else(|| {
+                self.columns.push((feature, left));
+                self.columns.len() - 1
+            });
         position as u32
     }
 
@@ -263,7 +283,14 @@ impl Kernel {
     }
 
     /// Puts the node at `place` of the complete tree; below a leaf every path ends in the leaf's value.
-    fn pad(&mut self, forest: &Forest, from: usize, node: usize, (place, depth): (usize, usize), first: (usize, usize)) {
+    fn pad(
+        &mut self,
+        forest: &Forest,
+        from: usize,
+        node: usize,
+        (place, depth): (usize, usize),
+        first: (usize, usize),
+    ) {
         let left = forest.nodes.left[from + node] as usize;
         if depth == 0 {
             let n_nodes = self.leaves.len() - first.1 - 1;
@@ -275,14 +302,22 @@ impl Kernel {
         } else {
             let default_left = forest.nodes.default_left[from + node] != 0;
             let column = self.column(forest.nodes.feature[from + node] as usize, default_left);
-            self.padded[first.0 + place] = Node { column, threshold: forest.nodes.value[from + node] };
+            self.padded[first.0 + place] =
+                Node { column, threshold: forest.nodes.value[from + node] };
             (left, left + 1)
         };
         self.pad(forest, from, left, (2 * place + 1, depth - 1), first);
         self.pad(forest, from, right, (2 * place + 2, depth - 1), first);
     }
 
-    fn push_walked(&mut self, forest: &Forest, from: usize, until: usize, depth: usize, has_sets: bool) {
+    fn push_walked(
+        &mut self,
+        forest: &Forest,
+        from: usize,
+        until: usize,
+        depth: usize,
+        has_sets: bool,
+    ) {
         let first = self.walked.len();
         for node in from..until {
             let left = forest.nodes.left[node];
@@ -292,7 +327,12 @@ impl Kernel {
             } else {
                 let default_left = forest.nodes.default_left[node] != 0;
                 let column = self.column(forest.nodes.feature[node] as usize, default_left);
-                Walk { column, threshold: forest.nodes.value[node], left, set: forest.nodes.set[node] }
+                Walk {
+                    column,
+                    threshold: forest.nodes.value[node],
+                    left,
+                    set: forest.nodes.set[node],
+                }
             };
             self.walked.push(walk);
             self.values.push(forest.nodes.value[node]);
@@ -316,7 +356,14 @@ impl Kernel {
                         let nodes = &self.walked[first..first + n];
                         let values = &self.values[first..first + n];
                         if has_sets {
-                            walk_with_sets(nodes, values, depth, (tile, &self.columns, sets), first_row, sums);
+                            walk_with_sets(
+                                nodes,
+                                values,
+                                depth,
+                                (tile, &self.columns, sets),
+                                first_row,
+                                sums,
+                            );
                         } else {
                             walk(nodes, values, depth, tile, first_row, sums);
                         }
@@ -328,7 +375,14 @@ impl Kernel {
 }
 
 #[inline]
-fn walk_padded(nodes: &[Node], leaves: &[f32], depth: usize, tile: &[f32], first_row: usize, sums: &mut [f64]) {
+fn walk_padded(
+    nodes: &[Node],
+    leaves: &[f32],
+    depth: usize,
+    tile: &[f32],
+    first_row: usize,
+    sums: &mut [f64],
+) {
     let mut places = [0usize; LANES];
     for _ in 0..depth {
         for (lane, place) in places.iter_mut().enumerate() {
@@ -343,7 +397,14 @@ fn walk_padded(nodes: &[Node], leaves: &[f32], depth: usize, tile: &[f32], first
 }
 
 #[inline]
-fn walk(nodes: &[Walk], values: &[f32], depth: usize, tile: &[f32], first_row: usize, sums: &mut [f64]) {
+fn walk(
+    nodes: &[Walk],
+    values: &[f32],
+    depth: usize,
+    tile: &[f32],
+    first_row: usize,
+    sums: &mut [f64],
+) {
     let mut places = [0usize; LANES];
     for _ in 0..depth {
         for (lane, place) in places.iter_mut().enumerate() {
@@ -442,7 +503,11 @@ mod tests {
                 let default_left = forest.nodes.default_left[node] == 1;
                 let left = match forest.nodes.feature[node] as usize {
                     2 if slots[row] >= 40 => default_left,
-                    2 => contains(&forest.sets, forest.nodes.set[node] as usize - 1, slots[row] as usize),
+                    2 => contains(
+                        &forest.sets,
+                        forest.nodes.set[node] as usize - 1,
+                        slots[row] as usize,
+                    ),
                     feature => match numbers[feature][row] as f32 {
                         x if x.is_nan() => default_left,
                         x => x < forest.nodes.value[node],
@@ -459,18 +524,28 @@ mod tests {
     fn every_kernel_equals_the_naive_walk() {
         let mut draw = draws();
         let n = 203;
-        let mut number = || if draw() % 10 == 0 { f64::NAN } else { (draw() % 2001) as f64 / 1000.0 - 1.0 };
+        let mut number =
+            || if draw() % 10 == 0 { f64::NAN } else { (draw() % 2001) as f64 / 1000.0 - 1.0 };
         let a: Vec<f64> = (0..n).map(|_| number()).collect();
         let b: Vec<f64> = (0..n).map(|_| number()).collect();
         let slots: Vec<u32> = (0..n as u32).map(|i| i * 7 % 44).collect();
-        for (depth, with_sets) in [(0, false), (1, false), (6, false), (8, false), (11, false), (6, true), (12, true)] {
+        for (depth, with_sets) in
+            [(0, false), (1, false), (6, false), (8, false), (11, false), (6, true), (12, true)]
+        {
             let forest = forest(30, depth, with_sets);
-            let frame = Frame { n_rows: n, columns: vec![Column::Number(&a), Column::Number(&b), Column::Category(&slots)] };
+            let frame = Frame {
+                n_rows: n,
+                columns: vec![Column::Number(&a), Column::Number(&b), Column::Category(&slots)],
+            };
             let scores = forest.scores(&frame).unwrap();
             for row in 0..n {
                 let expected = naive(&forest, [&a, &b], &slots, row);
                 for (k, expected) in expected.into_iter().enumerate() {
-                    assert_eq!(scores[k * n + row].to_bits(), expected.to_bits(), "depth {depth}, row {row}");
+                    assert_eq!(
+                        scores[k * n + row].to_bits(),
+                        expected.to_bits(),
+                        "depth {depth}, row {row}"
+                    );
                 }
             }
         }
@@ -478,8 +553,14 @@ mod tests {
 
     #[test]
     fn values_beyond_single_precision_are_refused() {
-        let frame = Frame { n_rows: 1, columns: vec![Column::Number(&[1e300]), Column::Number(&[1e300]), Column::Category(&[0])] };
-        let error = forest(5, 3, false).scores(&frame).unwrap_err();
-        assert_eq!(error.code(), SqlState::NumericValueOutOfRange);
+        let frame = Frame {
+            n_rows: 1,
+            columns: vec![
+                Column::Number(&[1e300]),
+                Column::Number(&[1e300]),
+                Column::Category(&[0]),
+            ],
+        };
+        assert_eq!(forest(5, 3, false).scores(&frame), None);
     }
 }

@@ -119,9 +119,13 @@ impl ValueInterner {
         }
         recode(&mut codes, &positions);
         let parser = converter.parser();
-        let distinct = converter.convert_rows(values.iter().map(|(bytes, _)| parser.parse(bytes)))?;
+        let distinct =
+            converter.convert_rows(values.iter().map(|(bytes, _)| parser.parse(bytes)))?;
         let hashes = values.iter().map(|(bytes, _)| canonical::of_bytes(bytes)).collect();
-        let distinct = distinct.into_iter().next().ok_or_else(|| crate::error::Error::internal("no row column"))?;
+        let distinct = distinct
+            .into_iter()
+            .next()
+            .ok_or_else(|| crate::error::Error::internal("no row column"))?;
         Ok(Values { codes, distinct, hashes })
     }
 }
@@ -140,7 +144,8 @@ fn plain_type(data_type: &DataType) -> DataType {
 pub(crate) fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     let array = cast(array, &plain_type(array.data_type()))?;
     if let Some(floats) = array.as_primitive_opt::<Float64Type>() {
-        let cleaned: Float64Array = floats.iter().map(|v| v.filter(|v| !v.is_nan()).map(|v| v + 0.0)).collect();
+        let cleaned: Float64Array =
+            floats.iter().map(|v| v.filter(|v| !v.is_nan()).map(|v| v + 0.0)).collect();
         return Ok(Arc::new(cleaned));
     }
     Ok(array)
@@ -154,10 +159,17 @@ mod tests {
     #[test]
     fn values_sort_by_type() {
         let mut interner = ValueInterner::new(&DataType::Int64).unwrap();
-        interner.push(&(Arc::new(Int64Array::from(vec![Some(10), None, Some(2), Some(10)])) as ArrayRef)).unwrap();
+        interner
+            .push(
+                &(Arc::new(Int64Array::from(vec![Some(10), None, Some(2), Some(10)])) as ArrayRef),
+            )
+            .unwrap();
         let values = interner.finish().unwrap();
         assert_eq!(values.codes, vec![1, NULL_CODE, 0, 1]);
-        assert_eq!(values.distinct.as_primitive::<arrow::datatypes::Int64Type>().values(), &[2, 10]);
+        assert_eq!(
+            values.distinct.as_primitive::<arrow::datatypes::Int64Type>().values(),
+            &[2, 10]
+        );
         let mut interner = ValueInterner::new(&DataType::Utf8View).unwrap();
         interner.push(&(Arc::new(StringViewArray::from(vec!["b", "Z"])) as ArrayRef)).unwrap();
         assert_eq!(interner.finish().unwrap().codes, vec![1, 0]);

@@ -35,11 +35,18 @@ impl Link {
 
     /// The link of a name written by [`Link::name`].
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Link::Identity, Link::Logistic, Link::Softmax, Link::SoftmaxReference].into_iter().find(|l| l.name() == name)
+        [Link::Identity, Link::Logistic, Link::Softmax, Link::SoftmaxReference]
+            .into_iter()
+            .find(|l| l.name() == name)
     }
 
     /// Probabilities, class by class: that of class `k` for row `i` is at `k * n_rows + i`.
-    pub(crate) fn probabilities(self, scores: Vec<f64>, n_rows: usize, n_classes: usize) -> Vec<f64> {
+    pub(crate) fn probabilities(
+        self,
+        scores: Vec<f64>,
+        n_rows: usize,
+        n_classes: usize,
+    ) -> Vec<f64> {
         match self {
             Link::Identity => scores,
             Link::Logistic => {

@@ -16,17 +16,29 @@ fn mean(n: usize, weights: Weights<'_>, value: impl Fn(usize) -> f64) -> Option<
 }
 
 /// Mean of |actual − predicted|.
-pub(crate) fn mean_absolute_error(actual: &[f64], predicted: &[f64], weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn mean_absolute_error(
+    actual: &[f64],
+    predicted: &[f64],
+    weights: Weights<'_>,
+) -> Option<f64> {
     mean(actual.len(), weights, |i| (actual[i] - predicted[i]).abs())
 }
 
 /// Mean of (actual − predicted)².
-pub(crate) fn mean_squared_error(actual: &[f64], predicted: &[f64], weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn mean_squared_error(
+    actual: &[f64],
+    predicted: &[f64],
+    weights: Weights<'_>,
+) -> Option<f64> {
     mean(actual.len(), weights, |i| (actual[i] - predicted[i]).powi(2))
 }
 
 /// Mean of (log(1 + actual) − log(1 + predicted))²; `None` with a value below 0.
-pub(crate) fn mean_squared_log_error(actual: &[f64], predicted: &[f64], weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn mean_squared_log_error(
+    actual: &[f64],
+    predicted: &[f64],
+    weights: Weights<'_>,
+) -> Option<f64> {
     if actual.iter().chain(predicted).any(|v| *v < 0.0) {
         return None;
     }
@@ -35,7 +47,11 @@ pub(crate) fn mean_squared_log_error(actual: &[f64], predicted: &[f64], weights:
 
 /// Median of |actual − predicted|: the mean of the two middle values where they are two; with weights the value at
 /// which half of the weight is reached.
-pub(crate) fn median_absolute_error(actual: &[f64], predicted: &[f64], weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn median_absolute_error(
+    actual: &[f64],
+    predicted: &[f64],
+    weights: Weights<'_>,
+) -> Option<f64> {
     let mut errors: Vec<(f64, f64)> =
         (0..actual.len()).map(|i| ((actual[i] - predicted[i]).abs(), weight(weights, i))).collect();
     errors.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -62,7 +78,11 @@ pub(crate) fn r2_score(actual: &[f64], predicted: &[f64], weights: Weights<'_>) 
 }
 
 /// 1 − variance of the residuals / variance of the label; `None` for a constant label.
-pub(crate) fn explained_variance(actual: &[f64], predicted: &[f64], weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn explained_variance(
+    actual: &[f64],
+    predicted: &[f64],
+    weights: Weights<'_>,
+) -> Option<f64> {
     let centre = mean(actual.len(), weights, |i| actual[i])?;
     let total = mean(actual.len(), weights, |i| (actual[i] - centre).powi(2))?;
     let bias = mean(actual.len(), weights, |i| actual[i] - predicted[i])?;
@@ -118,16 +138,27 @@ pub(crate) fn precision_recall_f1(
 }
 
 /// Mean of −log of the actual class's probability, probabilities clipped at 2^-52. `None` with an unknown class.
-pub(crate) fn log_loss(actual: &[u32], probabilities: &[f64], n_classes: usize, weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn log_loss(
+    actual: &[u32],
+    probabilities: &[f64],
+    n_classes: usize,
+    weights: Weights<'_>,
+) -> Option<f64> {
     let n = actual.len();
     if actual.iter().any(|a| *a as usize >= n_classes) {
         return None;
     }
-    mean(n, weights, |i| -probabilities[actual[i] as usize * n + i].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln())
+    mean(n, weights, |i| {
+        -probabilities[actual[i] as usize * n + i].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
+    })
 }
 
 /// Area under the ROC curve of one class against the rest; ties count half. `None` if one side is empty.
-pub(crate) fn roc_auc(is_positive: impl Fn(usize) -> bool, scores: &[f64], weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn roc_auc(
+    is_positive: impl Fn(usize) -> bool,
+    scores: &[f64],
+    weights: Weights<'_>,
+) -> Option<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
     let (mut below, mut area, mut positives) = (0.0, 0.0, 0.0);
@@ -149,10 +180,19 @@ pub(crate) fn roc_auc(is_positive: impl Fn(usize) -> bool, scores: &[f64], weigh
 }
 
 /// [`roc_auc`] of the second of two classes, else the mean over all classes; `None` if a class does not occur.
-pub(crate) fn roc_auc_classes(actual: &[u32], probabilities: &[f64], n_classes: usize, weights: Weights<'_>) -> Option<f64> {
+pub(crate) fn roc_auc_classes(
+    actual: &[u32],
+    probabilities: &[f64],
+    n_classes: usize,
+    weights: Weights<'_>,
+) -> Option<f64> {
     let n = actual.len();
     let of_class = |class: usize| {
-        roc_auc(|i| actual[i] as usize == class, &probabilities[class * n..(class + 1) * n], weights)
+        roc_auc(
+            |i| actual[i] as usize == class,
+            &probabilities[class * n..(class + 1) * n],
+            weights,
+        )
     };
     if n_classes <= 2 {
         return of_class(1);
@@ -180,7 +220,10 @@ mod tests {
         close(explained_variance(&y, &p, None), 0.957_173_447_5);
         close(median_absolute_error(&y, &p, None), 0.5);
         assert_eq!(mean_squared_log_error(&y, &p, None), None);
-        close(mean_squared_log_error(&[3.0, 5.0, 2.5, 7.0], &[2.5, 5.0, 4.0, 8.0], None), 0.039_730_122_3);
+        close(
+            mean_squared_log_error(&[3.0, 5.0, 2.5, 7.0], &[2.5, 5.0, 4.0, 8.0], None),
+            0.039_730_122_3,
+        );
         assert_eq!(r2_score(&[1.0, 1.0], &[1.0, 1.0], None), None);
     }
 
@@ -194,6 +237,9 @@ mod tests {
         close(accuracy(&y, &p, None), 4.0 / 6.0);
         assert_eq!(precision_recall_f1(&[0, 0], &[0, 0], 2, None), Some([0.0; 3]));
         // log_loss(["spam", "ham", "ham", "spam"], [[.1, .9], [.9, .1], [.8, .2], [.35, .65]])
-        close(log_loss(&[1, 0, 0, 1], &[0.1, 0.9, 0.8, 0.35, 0.9, 0.1, 0.2, 0.65], 2, None), 0.216_161_874_680_4);
+        close(
+            log_loss(&[1, 0, 0, 1], &[0.1, 0.9, 0.8, 0.35, 0.9, 0.1, 0.2, 0.65], 2, None),
+            0.216_161_874_680_4,
+        );
     }
 }

@@ -41,8 +41,8 @@ pub use model::{Label, Model, Prediction};
 pub use options::{OptionValue, Options};
 pub use progress::{Progress, ProgressCallback};
 pub use report::{
-    confusion_matrix_batch, confusion_matrix_schema, evaluation_batch, evaluation_schema, fit_statistics_schema,
-    weights_schema,
+    confusion_matrix_batch, confusion_matrix_schema, evaluation_batch, evaluation_schema,
+    fit_statistics_schema, weights_schema,
 };
 pub use signature::{Feature, FeatureKind, Signature};
 pub use train::{TrainContext, TrainRequest, Trained, train};

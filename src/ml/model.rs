@@ -5,7 +5,7 @@ use crate::ml::algorithm::{Algorithm, Task};
 use crate::ml::estimator::{Body, Weight};
 use crate::ml::evaluation::Evaluation;
 use crate::ml::link::Link;
-use crate::ml::preprocess::Preprocessor;
+use crate::ml::preprocess::{Frame, Preprocessor};
 use crate::ml::signature::Signature;
 use crate::sqlstate::SqlState;
 use crate::suggest;
@@ -92,12 +92,20 @@ impl Model {
     /// The position of a class given as text. 22023 for an unknown one, 42809 for a regression.
     pub fn class_index(&self, class: &str) -> Result<usize> {
         if self.class_names.is_empty() {
-            return Err(Error::new(SqlState::WrongObjectType, "the model predicts a number and has no classes"));
+            return Err(Error::new(
+                SqlState::WrongObjectType,
+                "the model predicts a number and has no classes",
+            ));
         }
         self.class_names.iter().position(|name| name == class).ok_or_else(|| {
             let some = self.class_names.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-            let hint = suggest::hint("class", class, &self.class_names).unwrap_or(format!("The classes are {some}."));
-            Error::new(SqlState::InvalidParameterValue, format!("the model has no class \"{class}\"")).hint(hint)
+            let hint = suggest::hint("class", class, &self.class_names)
+                .unwrap_or(format!("The classes are {some}."));
+            Error::new(
+                SqlState::InvalidParameterValue,
+                format!("the model has no class \"{class}\""),
+            )
+            .hint(hint)
         })
     }
 
@@ -121,16 +129,23 @@ impl Model {
     pub fn predict(&self, columns: &[ArrayRef], n_rows: usize) -> Result<Prediction> {
         let encoded = self.preprocessor.encode(&self.signature, columns, n_rows)?;
         let frame = encoded.frame();
-        let scores = self.body.scores(&frame)?;
-        if !scores.iter().all(|s| s.is_finite()) {
-            return Err(self.preprocessor.overflow_error(&self.signature, &frame));
-        }
-        let mut prediction = self.finish(scores, n_rows);
+        let mut prediction = self.finish(self.scores(&frame)?, n_rows);
         let features = self.signature.features.iter();
-        prediction.unseen =
-            features.zip(&encoded.unseen).filter(|(_, n)| **n > 0).map(|(f, n)| (f.name.clone(), *n)).collect();
+        prediction.unseen = features
+            .zip(&encoded.unseen)
+            .filter(|(_, n)| **n > 0)
+            .map(|(f, n)| (f.name.clone(), *n))
+            .collect();
         prediction.answered = encoded.answered;
         Ok(prediction)
+    }
+
+    /// Finite scores; 22003 names the column that makes them infinite.
+    pub(crate) fn scores(&self, frame: &Frame<'_>) -> Result<Vec<f64>> {
+        match self.body.scores(frame) {
+            Some(scores) if scores.iter().all(|s| s.is_finite()) => Ok(scores),
+            _ => Err(self.preprocessor.overflow_error(&self.signature, frame)),
+        }
     }
 
     /// From scores to predictions.
@@ -138,7 +153,15 @@ impl Model {
         let n_classes = self.class_names.len();
         let numbers = self.link.probabilities(scores, n_rows, n_classes);
         let codes = if n_classes > 0 { likeliest(&numbers, n_rows, n_classes) } else { Vec::new() };
-        Prediction { n_rows, n_classes, classes: self.classes.clone(), numbers, codes, answered: None, unseen: Vec::new() }
+        Prediction {
+            n_rows,
+            n_classes,
+            classes: self.classes.clone(),
+            numbers,
+            codes,
+            answered: None,
+            unseen: Vec::new(),
+        }
     }
 }
 
@@ -150,7 +173,9 @@ fn likeliest(probabilities: &[f64], n_rows: usize, n_classes: usize) -> Vec<u32>
     let mut codes = vec![0u32; n_rows];
     let mut best = probabilities[..n_rows].to_vec();
     for class in 1..n_classes {
-        for ((code, best), p) in codes.iter_mut().zip(&mut best).zip(&probabilities[class * n_rows..]) {
+        for ((code, best), p) in
+            codes.iter_mut().zip(&mut best).zip(&probabilities[class * n_rows..])
+        {
             if *p > *best {
                 *best = *p;
                 *code = class as u32;
@@ -218,8 +243,12 @@ impl Prediction {
 
     /// The probabilities of the predicted classes.
     pub fn predicted_probabilities(&self) -> Float64Array {
-        let values: Vec<f64> =
-            self.codes.iter().enumerate().map(|(row, code)| self.probability(*code as usize, row)).collect();
+        let values: Vec<f64> = self
+            .codes
+            .iter()
+            .enumerate()
+            .map(|(row, code)| self.probability(*code as usize, row))
+            .collect();
         Float64Array::new(values.into(), self.nulls())
     }
 }

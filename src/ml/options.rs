@@ -41,9 +41,16 @@ impl fmt::Display for OptionValue {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Bool,
-    Int { min: i64, max: i64 },
+    Int {
+        min: i64,
+        max: i64,
+    },
     /// A number in `[min, max]`, or in `(min, max)` where `open`.
-    Float { min: f64, max: f64, open: bool },
+    Float {
+        min: f64,
+        max: f64,
+        open: bool,
+    },
     Choice(&'static [&'static str]),
     Text,
     TextList,
@@ -78,7 +85,12 @@ const BOOSTING: &[Algorithm] = &[Algorithm::GradientBoosting];
 const NOT_NEGATIVE: Kind = Kind::Float { min: 0.0, max: f64::MAX, open: false };
 const FRACTION: Kind = Kind::Float { min: 0.0, max: 0.95, open: false };
 
-const fn spec(name: &'static str, kind: Kind, default: Default, used_by: &'static [Algorithm]) -> Spec {
+const fn spec(
+    name: &'static str,
+    kind: Kind,
+    default: Default,
+    used_by: &'static [Algorithm],
+) -> Spec {
     Spec { name, kind, default, used_by }
 }
 
@@ -86,7 +98,12 @@ const fn spec(name: &'static str, kind: Kind, default: Default, used_by: &'stati
 const SPECS: &[Spec] = &[
     spec("alpha", NOT_NEGATIVE, Default::None, LINEAR),
     spec("class_weight", Kind::Choice(&["none", "balanced"]), Default::Text("none"), CLASSIFIERS),
-    spec("confidence", Kind::Float { min: 0.0, max: 1.0, open: true }, Default::Float(0.95), LINEAR_LOGISTIC),
+    spec(
+        "confidence",
+        Kind::Float { min: 0.0, max: 1.0, open: true },
+        Default::Float(0.95),
+        LINEAR_LOGISTIC,
+    ),
     spec("early_stopping", Kind::Patience, Default::Bool(false), BOOSTING),
     spec("encoding", Kind::Choice(&["dummy", "one_hot"]), Default::None, LINEAR_LOGISTIC),
     spec("experiment", Kind::Text, Default::None, ALL),
@@ -95,7 +112,12 @@ const SPECS: &[Spec] = &[
     spec("l1_ratio", Kind::Float { min: 0.0, max: 1.0, open: false }, Default::None, LINEAR),
     spec("l2", NOT_NEGATIVE, Default::Float(0.0), LINEAR_LOGISTIC),
     spec("l2", NOT_NEGATIVE, Default::Float(1.0), BOOSTING),
-    spec("learning_rate", Kind::Float { min: 0.0, max: 1.000_000_1, open: true }, Default::Float(0.3), BOOSTING),
+    spec(
+        "learning_rate",
+        Kind::Float { min: 0.0, max: 1.000_000_1, open: true },
+        Default::Float(0.3),
+        BOOSTING,
+    ),
     spec("max_bins", Kind::Int { min: 2, max: 65_535 }, Default::Int(256), BOOSTING),
     spec("max_categories", Kind::Int { min: 2, max: 60_000 }, Default::Int(1000), ALL),
     spec("max_depth", Kind::Int { min: 1, max: 32 }, Default::Int(6), BOOSTING),
@@ -116,18 +138,43 @@ const SPECS: &[Spec] = &[
     spec("split_column", Kind::Text, Default::None, ALL),
     spec("split_key", Kind::TextList, Default::None, ALL),
     spec("standardize", Kind::Bool, Default::Bool(false), LINEAR_LOGISTIC),
-    spec("subsample", Kind::Float { min: 0.0, max: 1.000_000_1, open: true }, Default::Float(1.0), BOOSTING),
+    spec(
+        "subsample",
+        Kind::Float { min: 0.0, max: 1.000_000_1, open: true },
+        Default::Float(1.0),
+        BOOSTING,
+    ),
     spec("task", Kind::Choice(&["regression", "classification"]), Default::None, ALL),
     spec("test_fraction", FRACTION, Default::Float(0.2), ALL),
-    spec("tolerance", Kind::Float { min: 0.0, max: 1.0, open: true }, Default::Float(1e-10), LOGISTIC),
-    spec("tolerance", Kind::Float { min: 0.0, max: 1.0, open: true }, Default::Float(1e-12), LINEAR),
+    spec(
+        "tolerance",
+        Kind::Float { min: 0.0, max: 1.0, open: true },
+        Default::Float(1e-10),
+        LOGISTIC,
+    ),
+    spec(
+        "tolerance",
+        Kind::Float { min: 0.0, max: 1.0, open: true },
+        Default::Float(1e-12),
+        LINEAR,
+    ),
     spec("unseen", Kind::Choice(&["mean", "error"]), Default::Text("mean"), ALL),
     spec("validation_fraction", FRACTION, Default::Float(0.1), BOOSTING),
     spec("weight_column", Kind::Text, Default::None, ALL),
 ];
 
 /// Options of algorithms that are not built.
-const NOT_BUILT: &[&str] = &["k", "tune", "family", "link", "hidden_layers", "epochs", "batch_size", "components", "trees"];
+const NOT_BUILT: &[&str] = &[
+    "k",
+    "tune",
+    "family",
+    "link",
+    "hidden_layers",
+    "epochs",
+    "batch_size",
+    "components",
+    "trees",
+];
 
 /// Checked options of one algorithm, with its defaults.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +197,10 @@ impl Options {
         for (name, value) in given {
             let spec = find(algorithm, name)?;
             if seen.contains(&spec.name) {
-                return Err(Error::new(SqlState::SyntaxError, format!("option \"{}\" is given twice", spec.name)));
+                return Err(Error::new(
+                    SqlState::SyntaxError,
+                    format!("option \"{}\" is given twice", spec.name),
+                ));
             }
             seen.push(spec.name);
             values.insert(spec.name, spec.kind.check(spec.name, value)?);
@@ -162,11 +212,16 @@ impl Options {
 
     /// The task asked for by the option `task` among unchecked options, for choosing the algorithm.
     pub fn goal_of(given: &[(String, OptionValue)]) -> Result<Option<Goal>> {
-        let Some((name, value)) = given.iter().find(|(name, _)| name.eq_ignore_ascii_case("task")) else {
+        let Some((name, value)) = given.iter().find(|(name, _)| name.eq_ignore_ascii_case("task"))
+        else {
             return Ok(None);
         };
         let checked = Kind::Choice(&["regression", "classification"]).check(name, value)?;
-        Ok(Some(if checked == OptionValue::Text("regression".into()) { Goal::Regression } else { Goal::Classification }))
+        Ok(Some(if checked == OptionValue::Text("regression".into()) {
+            Goal::Regression
+        } else {
+            Goal::Classification
+        }))
     }
 
     fn check_together(&mut self, given: &[&str]) -> Result<()> {
@@ -181,7 +236,10 @@ impl Options {
             return Err(invalid("option l1_ratio needs option alpha"));
         }
         if self.algorithm == Algorithm::LogisticRegression && self.float("l1") > 0.0 {
-            return Err(Error::unsupported("option l1 of logistic_regression", "Use l2, which is 1/C."));
+            return Err(Error::unsupported(
+                "option l1 of logistic_regression",
+                "Use l2, which is 1/C.",
+            ));
         }
         if self.float("test_fraction") + self.float("validation_fraction") > 0.95 {
             return Err(invalid("test_fraction and validation_fraction leave no rows to train on"));
@@ -195,7 +253,9 @@ impl Options {
                     .hint("Use split = random with split_key."))
             }
             _ => {
-                if !self.values.contains_key("encoding") && self.algorithm != Algorithm::GradientBoosting {
+                if !self.values.contains_key("encoding")
+                    && self.algorithm != Algorithm::GradientBoosting
+                {
                     let encoding = if self.is_penalised() { "one_hot" } else { "dummy" };
                     self.values.insert("encoding", OptionValue::Text(encoding.into()));
                 }
@@ -252,9 +312,10 @@ impl Options {
     /// A list of texts, empty where the option is not set.
     pub fn texts(&self, name: &str) -> Vec<&str> {
         match self.values.get(name) {
-            Some(OptionValue::List(values)) => {
-                values.iter().filter_map(|v| if let OptionValue::Text(t) = v { Some(t.as_str()) } else { None }).collect()
-            }
+            Some(OptionValue::List(values)) => values
+                .iter()
+                .filter_map(|v| if let OptionValue::Text(t) = v { Some(t.as_str()) } else { None })
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -280,14 +341,19 @@ fn find(algorithm: Algorithm, name: &str) -> Result<&'static Spec> {
     if let Some(spec) = SPECS.iter().find(|s| s.name == wanted && s.used_by.contains(&algorithm)) {
         return Ok(spec);
     }
-    let mut known: Vec<&str> = SPECS.iter().filter(|s| s.used_by.contains(&algorithm)).map(|s| s.name).collect();
+    let mut known: Vec<&str> =
+        SPECS.iter().filter(|s| s.used_by.contains(&algorithm)).map(|s| s.name).collect();
     known.dedup();
     let all = format!("The options of {} are {}.", algorithm.name(), known.join(", "));
     if NOT_BUILT.contains(&wanted.as_str()) {
-        return Err(Error::unsupported(format!("option \"{wanted}\" of {}", algorithm.name()), all));
+        return Err(Error::unsupported(
+            format!("option \"{wanted}\" of {}", algorithm.name()),
+            all,
+        ));
     }
     if SPECS.iter().any(|s| s.name == wanted) {
-        return Err(invalid(format!("option \"{wanted}\" does not apply to {}", algorithm.name())).hint(all));
+        return Err(invalid(format!("option \"{wanted}\" does not apply to {}", algorithm.name()))
+            .hint(all));
     }
     let hint = match suggest::hint("option", &wanted, &known) {
         Some(near) => format!("{near} {all}"),
@@ -316,9 +382,14 @@ impl Kind {
     fn check(self, name: &str, value: &OptionValue) -> Result<OptionValue> {
         let checked = match self {
             Kind::Bool => as_bool(value).map(OptionValue::Bool),
-            Kind::Int { min, max } => as_int(value).filter(|v| (min..=max).contains(v)).map(OptionValue::Int),
+            Kind::Int { min, max } => {
+                as_int(value).filter(|v| (min..=max).contains(v)).map(OptionValue::Int)
+            }
             Kind::Float { min, max, open } => as_float(value)
-                .filter(|v| v.is_finite() && if open { *v > min && *v < max } else { *v >= min && *v <= max })
+                .filter(|v| {
+                    v.is_finite()
+                        && if open { *v > min && *v < max } else { *v >= min && *v <= max }
+                })
                 .map(OptionValue::Float),
             Kind::Choice(choices) => match value {
                 OptionValue::Text(text) => Some(text.to_lowercase())
@@ -338,7 +409,8 @@ impl Kind {
             },
         };
         checked.ok_or_else(|| {
-            invalid(format!("invalid value for option \"{name}\": {value}")).hint(format!("It takes {}.", self.allowed()))
+            invalid(format!("invalid value for option \"{name}\": {value}"))
+                .hint(format!("It takes {}.", self.allowed()))
         })
     }
 
@@ -391,9 +463,10 @@ fn as_float(value: &OptionValue) -> Option<f64> {
 fn as_texts(value: &OptionValue) -> Option<OptionValue> {
     match value {
         OptionValue::Text(text) if !text.is_empty() => Some(OptionValue::List(vec![value.clone()])),
-        OptionValue::List(values) if !values.is_empty() => {
-            values.iter().all(|v| matches!(v, OptionValue::Text(t) if !t.is_empty())).then(|| value.clone())
-        }
+        OptionValue::List(values) if !values.is_empty() => values
+            .iter()
+            .all(|v| matches!(v, OptionValue::Text(t) if !t.is_empty()))
+            .then(|| value.clone()),
         _ => None,
     }
 }
@@ -408,7 +481,8 @@ mod tests {
 
     #[test]
     fn unknown_options_name_the_nearest_and_the_list() {
-        let error = check(Algorithm::GradientBoosting, "max_dept", OptionValue::Int(3)).unwrap_err();
+        let error =
+            check(Algorithm::GradientBoosting, "max_dept", OptionValue::Int(3)).unwrap_err();
         assert_eq!(error.code(), SqlState::InvalidParameterValue);
         let hint = error.get_hint().unwrap();
         assert!(hint.contains("Perhaps you meant the option \"max_depth\"."), "{hint}");
@@ -433,12 +507,17 @@ mod tests {
             assert_eq!(error.code(), SqlState::InvalidParameterValue, "{name}");
             assert!(error.get_hint().is_some());
         }
-        assert!(check(Algorithm::LinearRegression, "split", OptionValue::Text("sequential".into())).is_err());
+        assert!(
+            check(Algorithm::LinearRegression, "split", OptionValue::Text("sequential".into()))
+                .is_err()
+        );
     }
 
     #[test]
     fn defaults_are_listed_in_order() {
-        let options = Options::check(Algorithm::LinearRegression, &[("l2".into(), OptionValue::Int(1))]).unwrap();
+        let options =
+            Options::check(Algorithm::LinearRegression, &[("l2".into(), OptionValue::Int(1))])
+                .unwrap();
         assert_eq!(options.choice("encoding"), "one_hot");
         assert_eq!(options.seed(), 42);
         let names: Vec<String> = options.effective().into_iter().map(|(name, _)| name).collect();

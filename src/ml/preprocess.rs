@@ -101,7 +101,10 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// The encoded rows for a kernel.
     pub(crate) fn frame(&self) -> Frame<'_> {
-        Frame { n_rows: self.n_rows, columns: self.columns.iter().map(EncodedColumn::as_column).collect() }
+        Frame {
+            n_rows: self.n_rows,
+            columns: self.columns.iter().map(EncodedColumn::as_column).collect(),
+        }
     }
 }
 
@@ -118,13 +121,19 @@ impl EncodedColumn {
 impl Levels {
     /// Levels in byte order, the extra slots, and each slot's share of the training rows. `None` if they do not fit
     /// together.
-    pub(crate) fn new(levels: Vec<String>, has_null: bool, has_other: bool, means: Vec<f64>) -> Option<Self> {
+    pub(crate) fn new(
+        levels: Vec<String>,
+        has_null: bool,
+        has_other: bool,
+        means: Vec<f64>,
+    ) -> Option<Self> {
         let n_slots = levels.len() + usize::from(has_null) + usize::from(has_other);
         let is_sorted = levels.windows(2).all(|pair| pair[0] < pair[1]);
         if means.len() != n_slots || !is_sorted || means.iter().any(|m| !m.is_finite()) {
             return None;
         }
-        let index = levels.iter().enumerate().map(|(slot, level)| (level.clone(), slot as u32)).collect();
+        let index =
+            levels.iter().enumerate().map(|(slot, level)| (level.clone(), slot as u32)).collect();
         Some(Self { levels, has_null, has_other, means, index })
     }
 
@@ -202,7 +211,9 @@ impl Preprocessor {
             .iter()
             .zip(&dataset.values)
             .map(|(feature, values)| match values {
-                FeatureValues::Number(values) => fit_number(&feature.name, &values[..rows.n_rows], rows.weights, &mut notices),
+                FeatureValues::Number(values) => {
+                    fit_number(&feature.name, &values[..rows.n_rows], rows.weights, &mut notices)
+                }
                 FeatureValues::Category { codes, levels } => {
                     fit_category(&feature.name, &codes[..rows.n_rows], levels, rows, &mut notices)
                 }
@@ -218,9 +229,15 @@ impl Preprocessor {
             .zip(values)
             .map(|(fitted, values)| match (fitted, values) {
                 (Fitted::Category(fitted), FeatureValues::Category { codes, levels }) => {
-                    let slots: Vec<u32> = levels.iter().map(|level| fitted.slot(Some(level))).collect();
+                    let slots: Vec<u32> =
+                        levels.iter().map(|level| fitted.slot(Some(level))).collect();
                     let null = fitted.null_slot();
-                    EncodedColumn::Category(codes.iter().map(|c| slots.get(*c as usize).copied().unwrap_or(null)).collect())
+                    EncodedColumn::Category(
+                        codes
+                            .iter()
+                            .map(|c| slots.get(*c as usize).copied().unwrap_or(null))
+                            .collect(),
+                    )
                 }
                 (_, FeatureValues::Number(values)) => EncodedColumn::Number(values.into()),
                 // A column has one kind in the signature and in the data.
@@ -230,11 +247,25 @@ impl Preprocessor {
     }
 
     /// Encodes Arrow columns that stand in the signature's order.
-    pub(crate) fn encode(&self, signature: &Signature, columns: &[ArrayRef], n_rows: usize) -> Result<Encoded> {
+    pub(crate) fn encode(
+        &self,
+        signature: &Signature,
+        columns: &[ArrayRef],
+        n_rows: usize,
+    ) -> Result<Encoded> {
         if columns.len() != self.columns.len() {
-            return Err(Error::internal(format!("{} columns for {} features", columns.len(), self.columns.len())));
+            return Err(Error::internal(format!(
+                "{} columns for {} features",
+                columns.len(),
+                self.columns.len()
+            )));
         }
-        let mut encoded = Encoded { n_rows, columns: Vec::with_capacity(columns.len()), unseen: vec![0; columns.len()], answered: None };
+        let mut encoded = Encoded {
+            n_rows,
+            columns: Vec::with_capacity(columns.len()),
+            unseen: vec![0; columns.len()],
+            answered: None,
+        };
         for (i, (fitted, array)) in self.columns.iter().zip(columns).enumerate() {
             let feature = &signature.features[i];
             feature.check_type(array.data_type())?;
@@ -257,7 +288,13 @@ impl Preprocessor {
         Ok(encoded)
     }
 
-    fn count_unseen(&self, name: &str, levels: &Levels, array: &ArrayRef, slots: &[u32]) -> Result<usize> {
+    fn count_unseen(
+        &self,
+        name: &str,
+        levels: &Levels,
+        array: &ArrayRef,
+        slots: &[u32],
+    ) -> Result<usize> {
         let unseen = levels.n_slots() as u32;
         let mut n = 0;
         for (row, slot) in slots.iter().enumerate() {
@@ -286,7 +323,9 @@ impl Preprocessor {
         answered: &mut Option<BooleanBuffer>,
     ) -> Result<()> {
         let present = match column {
-            EncodedColumn::Number(values) => BooleanBuffer::collect_bool(values.len(), |i| !values[i].is_nan()),
+            EncodedColumn::Number(values) => {
+                BooleanBuffer::collect_bool(values.len(), |i| !values[i].is_nan())
+            }
             EncodedColumn::Category(slots) => match array.logical_nulls() {
                 Some(nulls) => nulls.into_inner(),
                 None => BooleanBuffer::new_set(slots.len()),
@@ -305,17 +344,36 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// The error for a result that is not finite: the first feature with an infinite value.
+    /// The error for a result that is not finite: it names the first feature with a value that is infinite, in double
+    /// or in single precision.
     pub(crate) fn overflow_error(&self, signature: &Signature, frame: &Frame<'_>) -> Error {
-        for (feature, column) in signature.features.iter().zip(&frame.columns) {
-            if let Column::Number(values) = column
-                && values.iter().any(|v| v.is_infinite())
-            {
-                return infinite(&feature.name);
+        for is_infinite in [f64::is_infinite as fn(f64) -> bool, |v| (v as f32).is_infinite()] {
+            for (feature, column) in signature.features.iter().zip(&frame.columns) {
+                if let Column::Number(values) = column
+                    && let Some(value) = values.iter().find(|v| is_infinite(**v))
+                {
+                    return if value.is_infinite() {
+                        infinite(&feature.name)
+                    } else {
+                        beyond_single(&feature.name)
+                    };
+                }
             }
         }
         Error::new(SqlState::NumericValueOutOfRange, "the prediction is out of range")
     }
+}
+
+/// The error for a number that single precision cannot hold.
+pub(crate) fn beyond_single(name: &str) -> Error {
+    Error::new(
+        SqlState::NumericValueOutOfRange,
+        format!(
+            "column \"{name}\" has a value out of the range of single precision, which trees use"
+        ),
+    )
+    .column(name)
+    .hint("Divide the column by a constant, in training and in prediction.")
 }
 
 fn numbers(array: &ArrayRef) -> Result<ScalarBuffer<f64>> {
@@ -335,7 +393,8 @@ fn numbers(array: &ArrayRef) -> Result<ScalarBuffer<f64>> {
 
 fn slots(levels: &Levels, array: &ArrayRef) -> Result<Vec<u32>> {
     if let Some(booleans) = array.as_boolean_opt() {
-        let (no, yes, null) = (levels.slot(Some("false")), levels.slot(Some("true")), levels.null_slot());
+        let (no, yes, null) =
+            (levels.slot(Some("false")), levels.slot(Some("true")), levels.null_slot());
         return Ok(booleans.iter().map(|v| v.map_or(null, |v| if v { yes } else { no })).collect());
     }
     match array.data_type() {
@@ -372,8 +431,14 @@ pub(crate) fn blocked_sum(n_rows: usize, term: impl Fn(usize) -> f64) -> f64 {
     total
 }
 
-fn fit_number(name: &str, values: &[f64], weights: Option<&[f64]>, notices: &mut Vec<Notice>) -> Fitted {
-    let weight = |row: usize| if values[row].is_nan() { 0.0 } else { weights.map_or(1.0, |w| w[row]) };
+fn fit_number(
+    name: &str,
+    values: &[f64],
+    weights: Option<&[f64]>,
+    notices: &mut Vec<Notice>,
+) -> Fitted {
+    let weight =
+        |row: usize| if values[row].is_nan() { 0.0 } else { weights.map_or(1.0, |w| w[row]) };
     let total = blocked_sum(values.len(), weight);
     if total <= 0.0 {
         notices.push(Notice::warning(format!("column \"{name}\" is NULL in every training row")));
@@ -382,7 +447,9 @@ fn fit_number(name: &str, values: &[f64], weights: Option<&[f64]>, notices: &mut
     // Scaled by the largest value first, so that the sum of huge values does not overflow.
     let largest = values.iter().filter(|v| !v.is_nan()).fold(0.0f64, |m, v| m.max(v.abs()));
     let scale = if largest > 1e290 { 2f64.powi(-60) } else { 1.0 };
-    let sum = blocked_sum(values.len(), |row| if values[row].is_nan() { 0.0 } else { weight(row) * (values[row] * scale) });
+    let sum = blocked_sum(values.len(), |row| {
+        if values[row].is_nan() { 0.0 } else { weight(row) * (values[row] * scale) }
+    });
     Fitted::Number { mean: sum / total / scale }
 }
 
@@ -413,8 +480,11 @@ fn fit_category(
     }
     if n_distinct * 2 > codes.len() && n_distinct > 20 {
         notices.push(
-            Notice::notice(format!("column \"{name}\" has {n_distinct} distinct values in {} rows", codes.len()))
-                .with_hint("If it identifies rows, leave it out."),
+            Notice::notice(format!(
+                "column \"{name}\" has {n_distinct} distinct values in {} rows",
+                codes.len()
+            ))
+            .with_hint("If it identifies rows, leave it out."),
         );
     }
     let has_other = n_distinct > rows.max_categories;
@@ -437,7 +507,11 @@ fn fit_category(
     if has_other {
         means.push((total - kept - shares[levels.len()]) / total);
     }
-    let index = present.iter().enumerate().map(|(slot, level)| (levels[*level].clone(), slot as u32)).collect();
+    let index = present
+        .iter()
+        .enumerate()
+        .map(|(slot, level)| (levels[*level].clone(), slot as u32))
+        .collect();
     let levels = present.into_iter().map(|level| levels[level].clone()).collect();
     Fitted::Category(Levels { levels, has_null, has_other, means, index })
 }

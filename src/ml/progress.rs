@@ -54,7 +54,14 @@ impl Monitor {
 
     fn tell(&self, step: u64, steps_total: Option<u64>, loss: Option<f64>) {
         if let Some(callback) = &self.callback {
-            callback(&Progress { phase: self.phase, rows_done: self.rows, rows_total: None, step, steps_total, loss });
+            callback(&Progress {
+                phase: self.phase,
+                rows_done: self.rows,
+                rows_total: None,
+                step,
+                steps_total,
+                loss,
+            });
         }
     }
 

@@ -8,7 +8,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
 fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
-    Arc::new(Schema::new(columns.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        columns.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect::<Vec<_>>(),
+    ))
 }
 
 /// The columns of `ml.weights`.
@@ -42,17 +44,30 @@ pub fn evaluation_schema(is_classification: bool) -> SchemaRef {
 /// The columns of `ml.confusion_matrix`.
 pub fn confusion_matrix_schema() -> SchemaRef {
     let text = DataType::Utf8;
-    schema(&[("split", text.clone()), ("actual", text.clone()), ("predicted", text), ("n", DataType::Int64)])
+    schema(&[
+        ("split", text.clone()),
+        ("actual", text.clone()),
+        ("predicted", text),
+        ("n", DataType::Int64),
+    ])
 }
 
 /// Evaluations as rows of `ml.evaluate`.
-pub fn evaluation_batch(is_classification: bool, evaluations: &[Evaluation]) -> Result<RecordBatch> {
+pub fn evaluation_batch(
+    is_classification: bool,
+    evaluations: &[Evaluation],
+) -> Result<RecordBatch> {
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(evaluations.iter().map(|e| &e.split))),
         Arc::new(Int64Array::from_iter_values(evaluations.iter().map(|e| e.n_rows as i64))),
     ];
     for metric in 0..metric_names(is_classification).len() {
-        columns.push(Arc::new(evaluations.iter().map(|e| e.values.get(metric).copied().flatten()).collect::<Float64Array>()));
+        columns.push(Arc::new(
+            evaluations
+                .iter()
+                .map(|e| e.values.get(metric).copied().flatten())
+                .collect::<Float64Array>(),
+        ));
     }
     Ok(RecordBatch::try_new(evaluation_schema(is_classification), columns)?)
 }
@@ -78,7 +93,9 @@ impl Model {
             Arc::new(self.weights.iter().map(|w| w.class.as_deref()).collect::<StringArray>()),
         ];
         for value in 0..6 {
-            columns.push(Arc::new(self.weights.iter().map(|w| w.values[value]).collect::<Float64Array>()));
+            columns.push(Arc::new(
+                self.weights.iter().map(|w| w.values[value]).collect::<Float64Array>(),
+            ));
         }
         Ok(RecordBatch::try_new(weights_schema(), columns)?)
     }

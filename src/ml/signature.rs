@@ -45,11 +45,14 @@ impl FeatureKind {
             other if other.is_numeric() => Ok(FeatureKind::Number),
             other => {
                 let hint = if other.is_temporal() {
-                    format!("Use parts of it, such as extract(month from {name}), or leave the column out.")
+                    format!(
+                        "Use parts of it, such as extract(month from {name}), or leave the column out."
+                    )
                 } else {
                     "Use its elements as columns of their own, or leave the column out.".to_string()
                 };
-                Err(Error::unsupported(format!("feature \"{name}\" of type {other}"), hint).column(name))
+                Err(Error::unsupported(format!("feature \"{name}\" of type {other}"), hint)
+                    .column(name))
             }
         }
     }
@@ -65,7 +68,9 @@ impl FeatureKind {
 
     /// The kind of a name written by [`FeatureKind::name`].
     pub fn from_name(name: &str) -> Option<Self> {
-        [FeatureKind::Number, FeatureKind::Text, FeatureKind::Boolean].into_iter().find(|k| k.name() == name)
+        [FeatureKind::Number, FeatureKind::Text, FeatureKind::Boolean]
+            .into_iter()
+            .find(|k| k.name() == name)
     }
 }
 
@@ -86,9 +91,14 @@ impl Signature {
 
 fn missing(feature: &Feature, schema: &Schema) -> Error {
     let names: Vec<&String> = schema.fields().iter().map(|f| f.name()).collect();
-    Error::new(SqlState::UndefinedColumn, format!("the model needs the column \"{}\", which the input lacks", feature.name))
-        .column(&feature.name)
-        .maybe_hint(suggest::hint("column", &feature.name, &names).map(|h| format!("{h} Rename it with AS.")))
+    Error::new(
+        SqlState::UndefinedColumn,
+        format!("the model needs the column \"{}\", which the input lacks", feature.name),
+    )
+    .column(&feature.name)
+    .maybe_hint(
+        suggest::hint("column", &feature.name, &names).map(|h| format!("{h} Rename it with AS.")),
+    )
 }
 
 impl Feature {
@@ -103,7 +113,11 @@ impl Feature {
         }
         Err(Error::new(
             SqlState::DatatypeMismatch,
-            format!("the model needs a {} for \"{}\", but the input's column is of type {data_type}", self.kind.name(), self.name),
+            format!(
+                "the model needs a {} for \"{}\", but the input's column is of type {data_type}",
+                self.kind.name(),
+                self.name
+            ),
         )
         .column(&self.name)
         .hint(format!("The model was trained on type {}; cast the column.", self.data_type)))
@@ -118,15 +132,24 @@ mod tests {
     #[test]
     fn missing_and_wrong_columns_are_named() {
         let signature = Signature {
-            features: vec![Feature { name: "body_mass".into(), kind: FeatureKind::Number, data_type: DataType::Int64 }],
+            features: vec![Feature {
+                name: "body_mass".into(),
+                kind: FeatureKind::Number,
+                data_type: DataType::Int64,
+            }],
         };
-        let fields = |name: &str, t| Schema::new(vec![Field::new("extra", DataType::Utf8, true), Field::new(name, t, true)]);
+        let fields = |name: &str, t| {
+            Schema::new(vec![Field::new("extra", DataType::Utf8, true), Field::new(name, t, true)])
+        };
         assert_eq!(signature.resolve(&fields("body_mass", DataType::Float64)).unwrap(), vec![1]);
         let error = signature.resolve(&fields("body_mas", DataType::Float64)).unwrap_err();
         assert_eq!(error.code(), SqlState::UndefinedColumn);
         assert!(error.get_hint().unwrap().contains("body_mas"));
         let error = signature.resolve(&fields("body_mass", DataType::Utf8)).unwrap_err();
         assert_eq!(error.code(), SqlState::DatatypeMismatch);
-        assert_eq!(FeatureKind::of_type("d", &DataType::Date32).unwrap_err().code(), SqlState::FeatureNotSupported);
+        assert_eq!(
+            FeatureKind::of_type("d", &DataType::Date32).unwrap_err().code(),
+            SqlState::FeatureNotSupported
+        );
     }
 }

@@ -55,7 +55,9 @@ pub(crate) fn split(dataset: &Dataset, options: &Options, with_validation: bool)
         "auto" if is_classes && options.texts("split_key").is_empty() => "stratified",
         "auto" | "random" => "random",
         "stratified" if !is_classes => {
-            return Err(invalid("split = stratified needs a label of classes").hint("Use split = random."));
+            return Err(
+                invalid("split = stratified needs a label of classes").hint("Use split = random.")
+            );
         }
         "stratified" => "stratified",
         "sequential" => "sequential",
@@ -65,7 +67,12 @@ pub(crate) fn split(dataset: &Dataset, options: &Options, with_validation: bool)
     let parts = match kind {
         "none" => vec![Part::Train; dataset.n_rows],
         "random" => random(&row_draws(dataset, options.seed(), &mut notices), &fractions),
-        "stratified" => stratified(dataset, &row_draws(dataset, options.seed(), &mut notices), &fractions, &mut notices),
+        "stratified" => stratified(
+            dataset,
+            &row_draws(dataset, options.seed(), &mut notices),
+            &fractions,
+            &mut notices,
+        ),
         "sequential" => sequential(column_of(dataset)?, &fractions),
         _ => by_column(column_of(dataset)?)?,
     };
@@ -86,7 +93,10 @@ fn column_of(dataset: &Dataset) -> Result<&Values> {
 /// One random draw a row: of its key, or of its features and its number among identical rows.
 fn row_draws(dataset: &Dataset, seed: u64, notices: &mut Vec<Notice>) -> Vec<u64> {
     if !dataset.split_keys.is_empty() {
-        return key_hashes(dataset).into_iter().map(|hash| canonical::seeded(seed, hash, 0)).collect();
+        return key_hashes(dataset)
+            .into_iter()
+            .map(|hash| canonical::seeded(seed, hash, 0))
+            .collect();
     }
     let mut copies: HashMap<Hash, u64> = HashMap::with_capacity(dataset.n_rows);
     let mut n_copies = 0usize;
@@ -103,8 +113,11 @@ fn row_draws(dataset: &Dataset, seed: u64, notices: &mut Vec<Notice>) -> Vec<u64
         .collect();
     if n_copies * 100 >= dataset.n_rows.max(1) && n_copies > 0 {
         notices.push(
-            Notice::notice(format!("{n_copies} of {} rows are copies of others and may stand in several parts", dataset.n_rows))
-                .with_hint("Give split_key, so that rows of one person or thing stay in one part."),
+            Notice::notice(format!(
+                "{n_copies} of {} rows are copies of others and may stand in several parts",
+                dataset.n_rows
+            ))
+            .with_hint("Give split_key, so that rows of one person or thing stay in one part."),
         );
     }
     draws
@@ -130,7 +143,12 @@ fn random(draws: &[u64], fractions: &Fractions) -> Vec<Part> {
 }
 
 /// Within each class the rows with the smallest draws are held back, so that every part has the same shares.
-fn stratified(dataset: &Dataset, draws: &[u64], fractions: &Fractions, notices: &mut Vec<Notice>) -> Vec<Part> {
+fn stratified(
+    dataset: &Dataset,
+    draws: &[u64],
+    fractions: &Fractions,
+    notices: &mut Vec<Notice>,
+) -> Vec<Part> {
     let LabelValues::Class { codes, classes, .. } = &dataset.label else {
         return random(draws, fractions);
     };
@@ -169,7 +187,9 @@ fn stratified(dataset: &Dataset, draws: &[u64], fractions: &Fractions, notices: 
 fn sequential(column: &Values, fractions: &Fractions) -> Vec<Part> {
     let n = column.codes.len();
     // NULL sorts first: a row without a time trains.
-    let rank = |row: usize| if column.codes[row] == NULL_CODE { 0 } else { u64::from(column.codes[row]) + 1 };
+    let rank = |row: usize| {
+        if column.codes[row] == NULL_CODE { 0 } else { u64::from(column.codes[row]) + 1 }
+    };
     let mut ranks: Vec<u64> = (0..n).map(rank).collect();
     ranks.sort_unstable();
     let last_before = |held_back: f64| {
@@ -198,8 +218,11 @@ fn by_column(column: &Values) -> Result<Vec<Part>> {
                 Some("train" | "training") => Ok(Part::Train),
                 Some("validation" | "eval") => Ok(Part::Validation),
                 Some("test") => Ok(Part::Test),
-                other => Err(invalid(format!("the split column has the value \"{}\"", other.unwrap_or("")))
-                    .hint("It takes train, validation and test.")),
+                other => Err(invalid(format!(
+                    "the split column has the value \"{}\"",
+                    other.unwrap_or("")
+                ))
+                .hint("It takes train, validation and test.")),
             })
             .collect::<Result<_>>()?
     } else {
@@ -214,7 +237,8 @@ fn by_column(column: &Values) -> Result<Vec<Part>> {
         .iter()
         .map(|code| {
             of_distinct.get(*code as usize).copied().ok_or_else(|| {
-                invalid("the split column has a NULL").hint("It takes train, validation and test, or true and false.")
+                invalid("the split column has a NULL")
+                    .hint("It takes train, validation and test, or true and false.")
             })
         })
         .collect()
@@ -235,7 +259,18 @@ mod tests {
 
     #[test]
     fn equal_times_stay_together_in_the_earlier_part() {
-        let times = values(Arc::new(Int64Array::from(vec![Some(5), Some(1), Some(4), Some(4), Some(4), None, Some(2), Some(3), Some(6), Some(7)])));
+        let times = values(Arc::new(Int64Array::from(vec![
+            Some(5),
+            Some(1),
+            Some(4),
+            Some(4),
+            Some(4),
+            None,
+            Some(2),
+            Some(3),
+            Some(6),
+            Some(7),
+        ])));
         let parts = sequential(&times, &Fractions { test: 0.5, validation: 0.0 });
         // Sorted: NULL 1 2 3 4 | 4 4 5 6 7: the fours go to train.
         let test: Vec<usize> = (0..10).filter(|i| parts[*i] == Part::Test).collect();

@@ -55,19 +55,22 @@ impl TensorWriter {
             .map(|(name, dtype, n, bytes)| Ok((*name, TensorView::new(*dtype, vec![*n], bytes)?)))
             .collect::<Result<_, safetensors::SafeTensorError>>()
             .map_err(|e| Error::internal(format!("model.safetensors: {e}")))?;
-        safetensors::serialize(views, None).map_err(|e| Error::internal(format!("model.safetensors: {e}")))
+        safetensors::serialize(views, None)
+            .map_err(|e| Error::internal(format!("model.safetensors: {e}")))
     }
 }
 
 impl<'a> TensorReader<'a> {
     /// Checks a file's table of contents.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|e| damaged(format!("model.safetensors: {e}")))?;
+        let tensors = SafeTensors::deserialize(bytes)
+            .map_err(|e| damaged(format!("model.safetensors: {e}")))?;
         Ok(Self { tensors })
     }
 
     fn bytes(&self, name: &str, dtype: Dtype) -> Result<&'a [u8]> {
-        let tensor = self.tensors.tensor(name).map_err(|_| damaged(format!("no array \"{name}\"")))?;
+        let tensor =
+            self.tensors.tensor(name).map_err(|_| damaged(format!("no array \"{name}\"")))?;
         if tensor.dtype() != dtype || tensor.shape().len() != 1 {
             return Err(damaged(format!("array \"{name}\" is of another type")));
         }

@@ -82,9 +82,15 @@ pub struct Trained {
 ///
 /// Errors: 42703 for a missing column, 42804 for a label of the wrong type, 22023 for options or rows that cannot be
 /// trained on, 22003 for infinite values, 0A000 for what is not built, 53200 without memory, 57014 when cancelled.
-pub async fn train(request: TrainRequest, mut input: SendableRecordBatchStream, context: &TrainContext) -> Result<Trained> {
+pub async fn train(
+    request: TrainRequest,
+    mut input: SendableRecordBatchStream,
+    context: &TrainContext,
+) -> Result<Trained> {
     let schema = input.schema();
-    let label = schema.index_of(&request.label).map_err(|_| missing_column(&request.label, "label", &schema))?;
+    let label = schema
+        .index_of(&request.label)
+        .map_err(|_| missing_column(&request.label, "label", &schema))?;
     let label_type = schema.field(label).data_type().clone();
     let task = Options::goal_of(&request.options)?;
     let algorithm = request.algorithm.unwrap_or_else(|| Algorithm::default_for(&label_type, task));
@@ -100,7 +106,12 @@ pub async fn train(request: TrainRequest, mut input: SendableRecordBatchStream, 
     // Cancelled when the caller is, or when it drops this future.
     let cancel = context.cancel.child_token();
     let _guard = cancel.clone().drop_guard();
-    let mut monitor = Monitor { cancel: cancel.clone(), callback: context.progress.clone(), rows: 0, phase: "reading" };
+    let mut monitor = Monitor {
+        cancel: cancel.clone(),
+        callback: context.progress.clone(),
+        rows: 0,
+        phase: "reading",
+    };
     let reservation = MemoryConsumer::new("training").register(&context.memory_pool);
     let mut collector = Collector::new(schema, roles, goal, nulls, reservation)?;
     loop {
@@ -117,7 +128,9 @@ pub async fn train(request: TrainRequest, mut input: SendableRecordBatchStream, 
     }
     drop(input);
     let threads = context.threads;
-    let work = tokio::task::spawn_blocking(move || Training { goal, nulls, options, monitor, threads }.run(collector));
+    let work = tokio::task::spawn_blocking(move || {
+        Training { goal, nulls, options, monitor, threads }.run(collector)
+    });
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(cancelled()),
@@ -128,44 +141,86 @@ pub async fn train(request: TrainRequest, mut input: SendableRecordBatchStream, 
 fn tell_rows(monitor: &Monitor) {
     if let Some(callback) = &monitor.callback {
         let (phase, rows_done) = (monitor.phase, monitor.rows);
-        callback(&Progress { phase, rows_done, rows_total: None, step: 0, steps_total: None, loss: None });
+        callback(&Progress {
+            phase,
+            rows_done,
+            rows_total: None,
+            step: 0,
+            steps_total: None,
+            loss: None,
+        });
     }
 }
 
 fn missing_column(name: &str, what: &str, schema: &Schema) -> Error {
     let names: Vec<&String> = schema.fields().iter().map(|f| f.name()).collect();
-    Error::new(SqlState::UndefinedColumn, format!("the training query has no column \"{name}\" for the {what}"))
-        .column(name)
-        .maybe_hint(suggest::hint("column", name, &names))
+    Error::new(
+        SqlState::UndefinedColumn,
+        format!("the training query has no column \"{name}\" for the {what}"),
+    )
+    .column(name)
+    .maybe_hint(suggest::hint("column", name, &names))
 }
 
 fn check_label_type(name: &str, label_type: &DataType) -> Result<()> {
-    if label_type.is_nested() || matches!(label_type, DataType::Null | DataType::Binary | DataType::LargeBinary | DataType::BinaryView) {
-        return Err(Error::new(SqlState::DatatypeMismatch, format!("column \"{name}\" of type {label_type} cannot be a label"))
-            .column(name)
-            .hint("Cast it to a number or to text."));
+    if label_type.is_nested()
+        || matches!(
+            label_type,
+            DataType::Null | DataType::Binary | DataType::LargeBinary | DataType::BinaryView
+        )
+    {
+        return Err(Error::new(
+            SqlState::DatatypeMismatch,
+            format!("column \"{name}\" of type {label_type} cannot be a label"),
+        )
+        .column(name)
+        .hint("Cast it to a number or to text."));
     }
     Ok(())
 }
 
-fn roles(schema: &Schema, label: usize, options: &Options, primary_key: &[String]) -> Result<Roles> {
+fn roles(
+    schema: &Schema,
+    label: usize,
+    options: &Options,
+    primary_key: &[String],
+) -> Result<Roles> {
     let mut seen = HashSet::new();
     if let Some(field) = schema.fields().iter().find(|f| !seen.insert(f.name())) {
-        return Err(Error::new(SqlState::DuplicateColumn, format!("the training query has two columns \"{}\"", field.name()))
-            .hint("Rename one with AS."));
+        return Err(Error::new(
+            SqlState::DuplicateColumn,
+            format!("the training query has two columns \"{}\"", field.name()),
+        )
+        .hint("Rename one with AS."));
     }
-    let find = |name: &str, what: &str| schema.index_of(name).map_err(|_| missing_column(name, what, schema));
-    let weight = options.text("weight_column").map(|name| find(name, "option weight_column")).transpose()?;
-    let split_column = options.text("split_column").map(|name| find(name, "option split_column")).transpose()?;
-    let given_keys: Vec<usize> =
-        options.texts("split_key").into_iter().map(|name| find(name, "option split_key")).collect::<Result<_>>()?;
-    let is_feature = |i: &usize| *i != label && Some(*i) != weight && Some(*i) != split_column && !given_keys.contains(i);
+    let find = |name: &str, what: &str| {
+        schema.index_of(name).map_err(|_| missing_column(name, what, schema))
+    };
+    let weight =
+        options.text("weight_column").map(|name| find(name, "option weight_column")).transpose()?;
+    let split_column =
+        options.text("split_column").map(|name| find(name, "option split_column")).transpose()?;
+    let given_keys: Vec<usize> = options
+        .texts("split_key")
+        .into_iter()
+        .map(|name| find(name, "option split_key"))
+        .collect::<Result<_>>()?;
+    let is_feature = |i: &usize| {
+        *i != label && Some(*i) != weight && Some(*i) != split_column && !given_keys.contains(i)
+    };
     let features = (0..schema.fields().len()).filter(is_feature).collect();
     if weight == Some(label) || split_column == Some(label) || given_keys.contains(&label) {
-        return Err(Error::new(SqlState::InvalidParameterValue, "the label cannot be the weight or decide the split"));
+        return Err(Error::new(
+            SqlState::InvalidParameterValue,
+            "the label cannot be the weight or decide the split",
+        ));
     }
     let split_keys = if given_keys.is_empty() {
-        primary_key.iter().map(|name| schema.index_of(name).ok()).collect::<Option<_>>().unwrap_or_default()
+        primary_key
+            .iter()
+            .map(|name| schema.index_of(name).ok())
+            .collect::<Option<_>>()
+            .unwrap_or_default()
     } else {
         given_keys
     };
@@ -222,7 +277,10 @@ impl Training {
         let mut notices = Vec::new();
         let mut add = |n: usize, why: &str| {
             if n > 0 {
-                notices.push(Notice::notice(format!("{n} {} left out: {why}", if n == 1 { "row was" } else { "rows were" })));
+                notices.push(Notice::notice(format!(
+                    "{n} {} left out: {why}",
+                    if n == 1 { "row was" } else { "rows were" }
+                )));
             }
         };
         add(dataset.null_labels, &format!("\"{}\" is NULL", dataset.label_name));
@@ -230,8 +288,9 @@ impl Training {
         add(dataset.null_features, "a feature is NULL");
         if !dataset.is_canonical && dataset.n_rows > 0 {
             notices.push(
-                Notice::notice("the table is too large to be sorted for training")
-                    .with_detail("The same files give the same model; the same rows in other files may not."),
+                Notice::notice("the table is too large to be sorted for training").with_detail(
+                    "The same files give the same model; the same rows in other files may not.",
+                ),
             );
         }
         notices
@@ -242,27 +301,41 @@ impl Training {
         if dataset.n_rows == 0 {
             let skipped = dataset.null_labels + dataset.no_weight + dataset.null_features;
             let error = invalid("the training query gives no rows to train on".to_string());
-            return Err(if skipped > 0 { error.detail(format!("{skipped} rows were left out for NULLs or weights of 0.")) } else { error });
+            return Err(if skipped > 0 {
+                error.detail(format!("{skipped} rows were left out for NULLs or weights of 0."))
+            } else {
+                error
+            });
         }
         let LabelValues::Class { classes, .. } = &dataset.label else { return Ok(()) };
         let name = &dataset.label_name;
         if classes.len() < 2 {
-            return Err(invalid(format!("\"{name}\" has only one class, {}", class_names(classes)?.join("")))
-                .hint("A classification needs rows of at least two classes."));
+            return Err(invalid(format!(
+                "\"{name}\" has only one class, {}",
+                class_names(classes)?.join("")
+            ))
+            .hint("A classification needs rows of at least two classes."));
         }
         if classes.len() > MAX_CLASSES {
-            return Err(invalid(format!("\"{name}\" has {} classes, more than {MAX_CLASSES}", classes.len()))
-                .hint("If it is a number, use task = regression."));
+            return Err(invalid(format!(
+                "\"{name}\" has {} classes, more than {MAX_CLASSES}",
+                classes.len()
+            ))
+            .hint("If it is a number, use task = regression."));
         }
         Ok(())
     }
 
     fn label_notice(&self, dataset: &Dataset) -> Option<Notice> {
         let LabelValues::Number(values) = &dataset.label else { return None };
-        let is_flag = dataset.label_type.is_integer() && values.iter().all(|v| *v == 0.0 || *v == 1.0);
+        let is_flag =
+            dataset.label_type.is_integer() && values.iter().all(|v| *v == 0.0 || *v == 1.0);
         is_flag.then(|| {
-            Notice::notice(format!("\"{}\" has only the values 0 and 1 and is taken for a number", dataset.label_name))
-                .with_hint("For classes use task = classification, or cast it to boolean or text.")
+            Notice::notice(format!(
+                "\"{}\" has only the values 0 and 1 and is taken for a number",
+                dataset.label_name
+            ))
+            .with_hint("For classes use task = classification, or cast it to boolean or text.")
         })
     }
 
@@ -276,17 +349,30 @@ impl Training {
         let refit = self.options.bool("refit") && counts.train < dataset.n_rows;
         let kept = refit.then(|| dataset.values.clone());
         if refit {
-            dataset.reserve(dataset.n_rows * dataset.features.len() * 8, "fitting again on all rows")?;
+            dataset.reserve(
+                dataset.n_rows * dataset.features.len() * 8,
+                "fitting again on all rows",
+            )?;
         }
-        let mut model = self.fit_once(dataset, counts.train, counts.validation, &self.monitor, notices)?;
+        let mut model =
+            self.fit_once(dataset, counts.train, counts.validation, &self.monitor, notices)?;
         model.0.evaluations = self.measure(&model, dataset, counts, is_whole)?;
         let (mut result, fit_measurements, _) = model;
         if let Some(values) = kept {
             dataset.values = values;
             let mut again = Vec::new();
-            let (mut refitted, _, _) = self.fit_once(dataset, dataset.n_rows, 0, &self.monitor.in_phase("refitting"), &mut again)?;
+            let (mut refitted, _, _) = self.fit_once(
+                dataset,
+                dataset.n_rows,
+                0,
+                &self.monitor.in_phase("refitting"),
+                &mut again,
+            )?;
             refitted.evaluations = std::mem::take(&mut result.evaluations);
-            notices.push(Notice::notice(format!("the model was fitted again on all {} rows", dataset.n_rows)));
+            notices.push(Notice::notice(format!(
+                "the model was fitted again on all {} rows",
+                dataset.n_rows
+            )));
             result = refitted;
         }
         Ok((result, fit_measurements))
@@ -307,7 +393,8 @@ impl Training {
             max_categories: self.options.int("max_categories"),
         };
         let refuse_unseen = self.options.choice("unseen") == "error";
-        let (preprocessor, column_notices) = Preprocessor::fit(dataset, &fit_rows, self.nulls, refuse_unseen);
+        let (preprocessor, column_notices) =
+            Preprocessor::fit(dataset, &fit_rows, self.nulls, refuse_unseen);
         notices.extend(column_notices);
         let columns = preprocessor.encode_dataset(std::mem::take(&mut dataset.values));
         let signature = Signature { features: dataset.features.clone() };
@@ -319,7 +406,8 @@ impl Training {
         let fit = {
             let job = Job {
                 train: rows(dataset, &columns, 0, n_train),
-                validation: (n_validation > 0).then(|| rows(dataset, &columns, n_train, n_validation)),
+                validation: (n_validation > 0)
+                    .then(|| rows(dataset, &columns, n_train, n_validation)),
                 class_names: &names,
                 signature: &signature,
                 preprocessor: &preprocessor,
@@ -332,13 +420,19 @@ impl Training {
         };
         let Fit { body, link, weights, statistics, notices: fit_notices, measurements } = fit;
         if weights.len() > n_train && weights.iter().any(|w| w.values[0].is_none()) {
-            notices.push(Notice::notice(format!("there are {} weights for {n_train} training rows", weights.len())));
+            notices.push(Notice::notice(format!(
+                "there are {} weights for {n_train} training rows",
+                weights.len()
+            )));
         }
         notices.extend(fit_notices);
         let model = Model {
             algorithm: self.options.algorithm(),
             task: Task::new(self.goal, names.len()),
-            label: Label { name: dataset.label_name.clone(), data_type: dataset.label_type.clone() },
+            label: Label {
+                name: dataset.label_name.clone(),
+                data_type: dataset.label_type.clone(),
+            },
             classes,
             class_names: names,
             signature,
@@ -366,7 +460,7 @@ impl Training {
         let mut from = 0;
         for (name, n) in counts.all(is_whole) {
             if n > 0 {
-                evaluations.push(measure_part(model, dataset, &rows(dataset, columns, from, n), name)?);
+                evaluations.push(measure_part(model, &rows(dataset, columns, from, n), name)?);
             }
             from += n;
             self.monitor.check()?;
@@ -375,32 +469,37 @@ impl Training {
     }
 }
 
-fn measure_part(model: &Model, dataset: &Dataset, rows: &Rows<'_>, name: &str) -> Result<Evaluation> {
+fn measure_part(model: &Model, rows: &Rows<'_>, name: &str) -> Result<Evaluation> {
     let n = rows.frame.n_rows;
-    let scores = model.body.scores(&rows.frame)?;
-    if scores.iter().any(|s| !s.is_finite()) {
-        return Err(model.preprocessor.overflow_error(&model.signature, &rows.frame));
-    }
-    let prediction = model.finish(scores, n);
+    let prediction = model.finish(model.scores(&rows.frame)?, n);
     Ok(match rows.target {
         Target::Number(actual) => {
             let predicted: Vec<f64> = (0..n).map(|row| prediction.number(row)).collect();
             evaluation::regression(name, actual, &predicted, rows.weights)
         }
         Target::Class(actual) => {
-            debug_assert!(matches!(dataset.label, LabelValues::Class { .. }));
             let predicted: Vec<u32> = (0..n).map(|row| prediction.class_code(row)).collect();
-            let probabilities: Vec<f64> =
-                (0..prediction.n_classes()).flat_map(|class| prediction.probabilities_of(class).values().to_vec()).collect();
+            let probabilities: Vec<f64> = (0..prediction.n_classes())
+                .flat_map(|class| prediction.probabilities_of(class).values().to_vec())
+                .collect();
             let names = (model.class_names(), model.class_names().len());
-            evaluation::classification(name, (actual, &predicted), &probabilities, names, rows.weights)
+            evaluation::classification(
+                name,
+                (actual, &predicted),
+                &probabilities,
+                names,
+                rows.weights,
+            )
         }
     })
 }
 
 /// Rows `from..from + n` of the dataset, encoded.
 fn rows<'a>(dataset: &'a Dataset, columns: &'a [EncodedColumn], from: usize, n: usize) -> Rows<'a> {
-    let frame = Frame { n_rows: dataset.n_rows, columns: columns.iter().map(EncodedColumn::as_column).collect() };
+    let frame = Frame {
+        n_rows: dataset.n_rows,
+        columns: columns.iter().map(EncodedColumn::as_column).collect(),
+    };
     Rows {
         frame: frame.slice(from, n),
         target: match &dataset.label {
@@ -417,7 +516,11 @@ fn final_metrics(model: &Model) -> Vec<Measurement> {
     for evaluation in model.evaluations() {
         for (name, value) in names.iter().zip(&evaluation.values) {
             if let Some(value) = value {
-                metrics.push(Measurement { key: format!("{}_{name}", evaluation.split), value: *value, step: 0 });
+                metrics.push(Measurement {
+                    key: format!("{}_{name}", evaluation.split),
+                    value: *value,
+                    step: 0,
+                });
             }
         }
     }
@@ -426,16 +529,31 @@ fn final_metrics(model: &Model) -> Vec<Measurement> {
 
 impl Counts {
     fn all(&self, is_whole: bool) -> [(&'static str, usize); 3] {
-        [(if is_whole { "all" } else { "train" }, self.train), ("validation", self.validation), ("test", self.test)]
+        [
+            (if is_whole { "all" } else { "train" }, self.train),
+            ("validation", self.validation),
+            ("test", self.test),
+        ]
     }
 
     fn list(&self, is_whole: bool) -> Vec<(String, u64)> {
-        self.all(is_whole).into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_string(), n as u64)).collect()
+        self.all(is_whole)
+            .into_iter()
+            .filter(|(_, n)| *n > 0)
+            .map(|(name, n)| (name.to_string(), n as u64))
+            .collect()
     }
 
     fn notice(&self, kind: &str) -> Notice {
-        let validation = if self.validation > 0 { format!("{} watched for early stopping, ", self.validation) } else { String::new() };
-        Notice::notice(format!("rows: {} trained on, {validation}{} held back for testing (split = {kind})", self.train, self.test))
+        let validation = if self.validation > 0 {
+            format!("{} watched for early stopping, ", self.validation)
+        } else {
+            String::new()
+        };
+        Notice::notice(format!(
+            "rows: {} trained on, {validation}{} held back for testing (split = {kind})",
+            self.train, self.test
+        ))
     }
 }
 
@@ -445,6 +563,7 @@ impl Dataset {
         let mut order: Vec<u32> = (0..self.n_rows as u32).collect();
         order.sort_by_key(|row| parts[*row as usize]);
         self.permute(&order);
-        [Part::Train, Part::Validation, Part::Test].map(|part| parts.iter().filter(|p| **p == part).count())
+        [Part::Train, Part::Validation, Part::Test]
+            .map(|part| parts.iter().filter(|p| **p == part).count())
     }
 }

@@ -42,7 +42,8 @@ impl<'a> Design<'a> {
                 Fitted::Number { .. } => terms.push(Term::Number { feature }),
                 Fitted::Category(levels) => {
                     let from = usize::from(!keep_all);
-                    terms.extend((from..levels.n_slots()).map(|slot| Term::Dummy { feature, slot }));
+                    terms
+                        .extend((from..levels.n_slots()).map(|slot| Term::Dummy { feature, slot }));
                     keep_all = one_hot;
                 }
             }
@@ -84,7 +85,14 @@ impl<'a> Design<'a> {
     }
 
     /// As [`Design::fill`], changed.
-    pub(crate) fn fill_changed(&self, frame: &Frame<'_>, term: usize, from: usize, change: &Change, out: &mut [f64]) {
+    pub(crate) fn fill_changed(
+        &self,
+        frame: &Frame<'_>,
+        term: usize,
+        from: usize,
+        change: &Change,
+        out: &mut [f64],
+    ) {
         self.fill(frame, term, from, out);
         let (shift, scale) = (change.shift[term], change.scale[term]);
         if shift != 0.0 || scale != 1.0 {
@@ -114,7 +122,11 @@ impl<'a> Design<'a> {
     }
 
     /// Weighted means and standard deviations (over the sum of weights) of the columns.
-    pub(crate) fn moments(&self, frame: &Frame<'_>, weights: Option<&[f64]>) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn moments(
+        &self,
+        frame: &Frame<'_>,
+        weights: Option<&[f64]>,
+    ) -> (Vec<f64>, Vec<f64>) {
         let mut block = vec![0.0; BLOCK_ROWS];
         let weight = |row: usize| weights.map_or(1.0, |w| w[row]);
         let total = crate::ml::preprocess::blocked_sum(frame.n_rows, weight);
@@ -126,7 +138,11 @@ impl<'a> Design<'a> {
                 for from in (0..frame.n_rows).step_by(BLOCK_ROWS) {
                     let block = &mut block[..BLOCK_ROWS.min(frame.n_rows - from)];
                     self.fill(frame, term, from, block);
-                    sum += block.iter().enumerate().map(|(i, v)| weight(from + i) * of(*v)).sum::<f64>();
+                    sum += block
+                        .iter()
+                        .enumerate()
+                        .map(|(i, v)| weight(from + i) * of(*v))
+                        .sum::<f64>();
                 }
                 sum
             };
@@ -161,10 +177,13 @@ impl<'a> Design<'a> {
             .columns
             .iter()
             .map(|fitted| match fitted {
-                Fitted::Number { mean } => Effect::Number { coefficients: vec![0.0; n_scores], mean: *mean },
-                Fitted::Category(levels) => {
-                    Effect::Category { addends: vec![0.0; n_scores * (levels.n_slots() + 1)], n_slots: levels.n_slots() }
+                Fitted::Number { mean } => {
+                    Effect::Number { coefficients: vec![0.0; n_scores], mean: *mean }
                 }
+                Fitted::Category(levels) => Effect::Category {
+                    addends: vec![0.0; n_scores * (levels.n_slots() + 1)],
+                    n_slots: levels.n_slots(),
+                },
             })
             .collect();
         for (score, of_terms) in coefficients.iter().enumerate() {
@@ -187,7 +206,8 @@ impl<'a> Design<'a> {
                 if let (Effect::Category { addends, n_slots }, Fitted::Category(levels)) =
                     (&mut effects[feature], &self.preprocessor.columns[feature])
                 {
-                    let addends = &mut addends[score * (*n_slots + 1)..(score + 1) * (*n_slots + 1)];
+                    let addends =
+                        &mut addends[score * (*n_slots + 1)..(score + 1) * (*n_slots + 1)];
                     addends[slot] = coefficient;
                     addends[*n_slots] += coefficient * levels.means()[slot];
                 }

@@ -25,7 +25,13 @@ pub(crate) fn triangular_factor(
     let height = n_columns + BLOCK_ROWS.min(n_rows.max(1));
     let block_size = qr::recommended_block_size::<f64>(height, n_columns);
     let mut coefficients = Mat::<f64>::zeros(block_size, n_columns);
-    let mut memory = MemBuffer::new(qr::qr_in_place_scratch::<f64>(height, n_columns, block_size, Par::Seq, Default::default()));
+    let mut memory = MemBuffer::new(qr::qr_in_place_scratch::<f64>(
+        height,
+        n_columns,
+        block_size,
+        Par::Seq,
+        Default::default(),
+    ));
     let mut stack = Mat::<f64>::zeros(height, n_columns);
     for from in (0..n_rows).step_by(BLOCK_ROWS) {
         monitor.check()?;
@@ -35,7 +41,13 @@ pub(crate) fn triangular_factor(
             values[column + 1..].fill(0.0);
             fill(column, from, &mut values[n_columns..n_columns + rows]);
         }
-        qr::qr_in_place(stack.as_mut(), coefficients.as_mut(), Par::Seq, MemStack::new(&mut memory), Default::default());
+        qr::qr_in_place(
+            stack.as_mut(),
+            coefficients.as_mut(),
+            Par::Seq,
+            MemStack::new(&mut memory),
+            Default::default(),
+        );
     }
     Ok(Mat::from_fn(n_columns, n_columns, |i, j| if i <= j { stack[(i, j)] } else { 0.0 }))
 }
@@ -57,7 +69,8 @@ pub(crate) struct Reduced {
 pub(crate) fn reduce(columns: &[Vec<f64>]) -> Reduced {
     let n = columns.len() - 1;
     let mut basis: Vec<Vec<f64>> = Vec::new();
-    let mut reduced = Reduced { kept: Vec::new(), r: Vec::new(), rotated: Vec::new(), residual: 0.0 };
+    let mut reduced =
+        Reduced { kept: Vec::new(), r: Vec::new(), rotated: Vec::new(), residual: 0.0 };
     for (j, column) in columns[..n].iter().enumerate() {
         let norm = norm(column);
         let (mut rest, mut coefficients) = project(column, &basis);
@@ -136,7 +149,9 @@ impl Reduced {
     /// The diagonal of the inverse of `X'X`.
     pub(crate) fn inverse_gram_diagonal(&self) -> Vec<f64> {
         let inverse = self.inverse();
-        (0..inverse.len()).map(|i| inverse[i..].iter().map(|column| column[i] * column[i]).sum()).collect()
+        (0..inverse.len())
+            .map(|i| inverse[i..].iter().map(|column| column[i] * column[i]).sum())
+            .collect()
     }
 
     /// The condition number (Frobenius norms) of the matrix with columns scaled to norm 1, an upper bound of the
@@ -146,7 +161,9 @@ impl Reduced {
         let inverse = self.inverse();
         let total: f64 = inverse
             .iter()
-            .map(|column| column.iter().zip(&norms).map(|(v, norm)| (v * norm) * (v * norm)).sum::<f64>())
+            .map(|column| {
+                column.iter().zip(&norms).map(|(v, norm)| (v * norm) * (v * norm)).sum::<f64>()
+            })
             .sum();
         (total * norms.len() as f64).sqrt()
     }
@@ -157,7 +174,12 @@ impl Reduced {
         if n == 0 {
             return None;
         }
-        let matrix = Mat::from_fn(n, n, |i, j| if i <= j { self.r[j][i] / scales[self.kept[j]] } else { 0.0 });
+        let matrix =
+            Mat::from_fn(
+                n,
+                n,
+                |i, j| if i <= j { self.r[j][i] / scales[self.kept[j]] } else { 0.0 },
+            );
         let values = matrix.singular_values().ok()?;
         let condition = values.first()? / values.last()?;
         condition.is_finite().then_some(condition)

@@ -7,9 +7,9 @@
 use crate::error::{Error, Result};
 use crate::ml::estimator::logistic_regression::balanced_factors;
 use crate::ml::estimator::{Body, Fit, Job, Measurement, Rows, STATISTICS, Target};
-use crate::ml::forest::{Forest, Nodes, overflow};
+use crate::ml::forest::{Forest, Nodes};
 use crate::ml::link::Link;
-use crate::ml::preprocess::{Column, Fitted, Frame, blocked_sum};
+use crate::ml::preprocess::{Column, Fitted, Frame, beyond_single, blocked_sum};
 use crate::ml::progress::{Monitor, cancelled};
 use crate::sqlstate::SqlState;
 use hessboost::config::{TrainingParams, TreeMethod};
@@ -29,7 +29,10 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
         .map(|c| if let Fitted::Category(levels) = c { levels.n_slots() as u32 } else { 0 })
         .collect();
     if slots.is_empty() {
-        return Err(Error::new(SqlState::InvalidParameterValue, "gradient_boosting needs a feature"));
+        return Err(Error::new(
+            SqlState::InvalidParameterValue,
+            "gradient_boosting needs a feature",
+        ));
     }
     let n_cells = job.train.frame.n_rows * slots.len();
     (job.reserve)(n_cells * 7 + 64 * job.train.frame.n_rows, "the matrix of features")?;
@@ -49,8 +52,18 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
         1 | 2 => Link::Logistic,
         _ => Link::Softmax,
     };
-    let statistics = STATISTICS.iter().map(|s| (*s, (*s == "n").then_some(job.train.frame.n_rows as f64))).collect();
-    Ok(Fit { body: Body::Forest(forest), link, weights: Vec::new(), statistics, notices: Vec::new(), measurements })
+    let statistics = STATISTICS
+        .iter()
+        .map(|s| (*s, (*s == "n").then_some(job.train.frame.n_rows as f64)))
+        .collect();
+    Ok(Fit {
+        body: Body::Forest(forest),
+        link,
+        weights: Vec::new(),
+        statistics,
+        notices: Vec::new(),
+        measurements,
+    })
 }
 
 /// The weighted mean of a regression's label, 0 for classes.
@@ -64,17 +77,28 @@ fn trouble(error: hessboost::error::HessboostError) -> Error {
     Error::new(SqlState::InvalidParameterValue, format!("gradient_boosting: {error}"))
 }
 
-fn matrix(job: &Job<'_>, rows: &Rows<'_>, slots: &[u32], centre: f64, training: bool) -> Result<DMatrix> {
+fn matrix(
+    job: &Job<'_>,
+    rows: &Rows<'_>,
+    slots: &[u32],
+    centre: f64,
+    training: bool,
+) -> Result<DMatrix> {
     let values = row_major(&rows.frame, slots, job)?;
-    let types: Vec<FeatureType> =
-        slots.iter().map(|n| if *n > 0 { FeatureType::Categorical } else { FeatureType::Numerical }).collect();
+    let types: Vec<FeatureType> = slots
+        .iter()
+        .map(|n| if *n > 0 { FeatureType::Categorical } else { FeatureType::Numerical })
+        .collect();
     let labels: Vec<f32> = match rows.target {
         Target::Number(y) => y.iter().map(|y| (y - centre) as f32).collect(),
         Target::Class(codes) => codes.iter().map(|c| *c as f32).collect(),
     };
     if labels.iter().any(|y| !y.is_finite()) {
-        return Err(Error::new(SqlState::NumericValueOutOfRange, "the label is out of the range of single precision, which trees use")
-            .hint("Divide it by a constant."));
+        return Err(Error::new(
+            SqlState::NumericValueOutOfRange,
+            "the label is out of the range of single precision, which trees use",
+        )
+        .hint("Divide it by a constant."));
     }
     let mut matrix = DMatrix::from_dense_vec(values, rows.frame.n_rows, slots.len())
         .and_then(|m| m.with_feature_types(&types))
@@ -107,7 +131,7 @@ fn row_major(frame: &Frame<'_>, slots: &[u32], job: &Job<'_>) -> Result<Vec<f32>
                     overflows |= out.is_infinite();
                 }
                 if overflows {
-                    return Err(overflow().column(&job.signature.features[feature].name));
+                    return Err(beyond_single(&job.signature.features[feature].name));
                 }
             }
             Column::Category(codes) => {
@@ -168,7 +192,11 @@ fn grow(
             if let Some(value) = loss.filter(|v| v.is_finite()) {
                 measured.push(Measurement { key: "validation_loss".to_string(), value, step });
             }
-            if monitor.step(step, rounds as u64, loss).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if monitor.step(step, rounds as u64, loss).is_err() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .train()
         .map_err(trouble)?;
@@ -185,7 +213,9 @@ fn convert(model: &BoostedModel, slots: Vec<u32>, centre: f64) -> Result<Forest>
         None => model.trees().len(),
     };
     let mut parts = Parts::default();
-    for ((tree, weight), output) in model.trees().iter().zip(model.tree_weights()).zip(model.tree_outputs()).take(n_trees) {
+    for ((tree, weight), output) in
+        model.trees().iter().zip(model.tree_weights()).zip(model.tree_outputs()).take(n_trees)
+    {
         parts.push(tree, weight);
         parts.outputs.push(output.start as u32);
     }
@@ -212,9 +242,17 @@ impl Parts {
         let mut next = 1u32;
         while let Some(index) = queue.pop_front() {
             let node = &nodes[index];
-            let set = if node.is_categorical && !node.is_leaf() { self.add_set(tree.split_categories(index)) } else { 0 };
+            let set = if node.is_categorical && !node.is_leaf() {
+                self.add_set(tree.split_categories(index))
+            } else {
+                0
+            };
             self.nodes.feature.push(if node.is_leaf() { 0 } else { node.split_feature });
-            self.nodes.value.push(if node.is_leaf() { node.leaf_value * weight } else { node.split_cond });
+            self.nodes.value.push(if node.is_leaf() {
+                node.leaf_value * weight
+            } else {
+                node.split_cond
+            });
             self.nodes.default_left.push(u8::from(node.default_left));
             self.nodes.set.push(set);
             if node.is_leaf() {
@@ -250,7 +288,8 @@ mod tests {
         let x: Vec<f64> = (0..n).map(|i| (i * 37 % 101) as f64 / 10.0).collect();
         let slots: Vec<u32> = (0..n as u32).map(|i| i * 13 % 11).collect();
         // Slot 10 of 10 means unseen, and every seventh number is missing.
-        let x: Vec<f64> = x.into_iter().enumerate().map(|(i, x)| if i % 7 == 0 { f64::NAN } else { x }).collect();
+        let x: Vec<f64> =
+            x.into_iter().enumerate().map(|(i, x)| if i % 7 == 0 { f64::NAN } else { x }).collect();
         let labels: Vec<f32> = (0..n).map(|i| (i % 101 / 34) as f32).collect();
         let values: Vec<f32> = x
             .iter()
@@ -258,13 +297,19 @@ mod tests {
             .flat_map(|(x, s)| [*x as f32, if *s < 10 { *s as f32 } else { f32::NAN }])
             .collect();
         let matrix = DMatrix::from_dense_vec(values, n, 2).unwrap();
-        let matrix = matrix.with_feature_types(&[FeatureType::Numerical, FeatureType::Categorical]).unwrap();
+        let matrix =
+            matrix.with_feature_types(&[FeatureType::Numerical, FeatureType::Categorical]).unwrap();
         let matrix = matrix.with_labels(&labels).unwrap();
-        for objective in [Objective::SquaredError(RegLoss::default()), Objective::Softprob(Multiclass::new(3).unwrap())] {
-            let params = TrainingParams::builder().objective(objective).max_depth(7).build().unwrap();
+        for objective in [
+            Objective::SquaredError(RegLoss::default()),
+            Objective::Softprob(Multiclass::new(3).unwrap()),
+        ] {
+            let params =
+                TrainingParams::builder().objective(objective).max_depth(7).build().unwrap();
             let model = hessboost::training::train(&params, &matrix, 12).unwrap();
             let forest = convert(&model, vec![0, 10], 0.0).unwrap();
-            let frame = Frame { n_rows: n, columns: vec![Column::Number(&x), Column::Category(&slots)] };
+            let frame =
+                Frame { n_rows: n, columns: vec![Column::Number(&x), Column::Category(&slots)] };
             let ours = forest.scores(&frame).unwrap();
             let theirs = model.predict_margin(&matrix, hessboost::model::Iterations::Best).unwrap();
             let width = model.n_outputs();

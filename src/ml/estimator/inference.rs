@@ -38,7 +38,12 @@ pub(crate) fn finite(value: f64) -> Option<f64> {
 }
 
 /// The six values of [`Weight`] for an estimate; only the estimate where the standard error is unknown or 0.
-pub(crate) fn values(estimate: f64, std_error: Option<f64>, reference: Reference, confidence: f64) -> [Option<f64>; 6] {
+pub(crate) fn values(
+    estimate: f64,
+    std_error: Option<f64>,
+    reference: Reference,
+    confidence: f64,
+) -> [Option<f64>; 6] {
     let Some(error) = std_error.and_then(finite) else {
         return [Some(estimate), None, None, None, None, None];
     };

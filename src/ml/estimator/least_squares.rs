@@ -54,12 +54,13 @@ pub(crate) fn solve(design: &Design<'_>, rows: &Rows<'_>, monitor: &Monitor) -> 
             out.iter_mut().zip(&y[from..]).for_each(|(out, y)| *out = y * y_scale);
         }
     };
-    let factor = triangular_factor(rows.frame.n_rows, n_terms + 1, monitor, |column, from, out| {
-        fill_scaled(column, from, out);
-        if let Some(weights) = rows.weights {
-            out.iter_mut().zip(&weights[from..]).for_each(|(out, w)| *out *= w.sqrt());
-        }
-    })?;
+    let factor =
+        triangular_factor(rows.frame.n_rows, n_terms + 1, monitor, |column, from, out| {
+            fill_scaled(column, from, out);
+            if let Some(weights) = rows.weights {
+                out.iter_mut().zip(&weights[from..]).for_each(|(out, w)| *out *= w.sqrt());
+            }
+        })?;
     let reduced = reduce(&columns_of(&factor));
     let mut scaled = Scaled {
         coefficients: reduced.solve(),
@@ -73,7 +74,8 @@ pub(crate) fn solve(design: &Design<'_>, rows: &Rows<'_>, monitor: &Monitor) -> 
     scaled.error = 2.0 * f64::EPSILON * relative;
     let cheap = rows.frame.n_rows.saturating_mul(n_terms * n_terms) < CHEAP;
     if (cheap || scaled.error > WANTED_ERROR)
-        && let Some(mut refined) = solve_in_double_double(&reduced, n_terms, rows, monitor, &fill_scaled)?
+        && let Some(mut refined) =
+            solve_in_double_double(&reduced, n_terms, rows, monitor, &fill_scaled)?
     {
         refined.error = f64::EPSILON + DOUBLE_DOUBLE_ROUNDOFF * condition * relative;
         if !design.has_intercept() {
@@ -191,7 +193,8 @@ fn gram_in_double_double(
     fill: &impl Fn(usize, usize, &mut [f64]),
 ) -> Result<Vec<Vec<DoubleDouble>>> {
     let n_rows = rows.frame.n_rows;
-    let mut gram: Vec<Vec<DoubleDouble>> = (0..columns.len()).map(|i| vec![DoubleDouble::ZERO; i + 1]).collect();
+    let mut gram: Vec<Vec<DoubleDouble>> =
+        (0..columns.len()).map(|i| vec![DoubleDouble::ZERO; i + 1]).collect();
     let mut block = vec![vec![0.0; BLOCK_ROWS]; columns.len()];
     for from in (0..n_rows).step_by(BLOCK_ROWS) {
         let n = BLOCK_ROWS.min(n_rows - from);

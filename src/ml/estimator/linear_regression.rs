@@ -4,7 +4,9 @@ use crate::error::{Error, Notice, Result};
 use crate::ml::estimator::design::{Change, Design, Term};
 use crate::ml::estimator::factor::{columns_of, reduce, triangular_factor};
 use crate::ml::estimator::inference::{self, Reference, finite};
-use crate::ml::estimator::{Body, Fit, Job, Rows, STATISTICS, Weight, coordinate_descent, least_squares};
+use crate::ml::estimator::{
+    Body, Fit, Job, Rows, STATISTICS, Weight, coordinate_descent, least_squares,
+};
 use crate::ml::link::Link;
 use crate::ml::options::Options;
 use crate::ml::preprocess::blocked_sum;
@@ -26,13 +28,24 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
 pub(crate) fn check_size(job: &Job<'_>, design: &Design<'_>) -> Result<()> {
     let n = design.n_terms();
     if n == 0 {
-        return Err(Error::new(SqlState::InvalidParameterValue, "the model has neither features nor an intercept"));
+        return Err(Error::new(
+            SqlState::InvalidParameterValue,
+            "the model has neither features nor an intercept",
+        ));
     }
     if n > MAX_TERMS {
-        return Err(Error::new(SqlState::InvalidParameterValue, format!("the features make {n} columns, more than {MAX_TERMS}"))
-            .hint("Lower max_categories, leave columns of many categories out, or use gradient_boosting."));
+        return Err(Error::new(
+            SqlState::InvalidParameterValue,
+            format!("the features make {n} columns, more than {MAX_TERMS}"),
+        )
+        .hint(
+            "Lower max_categories, leave columns of many categories out, or use gradient_boosting.",
+        ));
     }
-    (job.reserve)(8 * (n + 1) * (4 * n + 2 * crate::ml::preprocess::BLOCK_ROWS), "the design matrix")
+    (job.reserve)(
+        8 * (n + 1) * (4 * n + 2 * crate::ml::preprocess::BLOCK_ROWS),
+        "the design matrix",
+    )
 }
 
 fn fit_least_squares(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
@@ -54,8 +67,10 @@ fn fit_least_squares(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
                 weights.push(inference::aliased(name, None));
             }
             Some(estimate) => {
-                let error = variance.zip(solution.inverse_diagonal[term]).map(|(v, d)| (v * d).sqrt());
-                let values = inference::values(estimate, error, Reference::T(df as f64), confidence);
+                let error =
+                    variance.zip(solution.inverse_diagonal[term]).map(|(v, d)| (v * d).sqrt());
+                let values =
+                    inference::values(estimate, error, Reference::T(df as f64), confidence);
                 coefficients.push(estimate);
                 weights.push(Weight { term: name.0, category: name.1, class: None, values });
             }
@@ -65,12 +80,17 @@ fn fit_least_squares(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
     if solution.error > 1e-9 {
         let digits = (-solution.error.log10()).floor().max(0.0);
         notices.push(
-            Notice::warning(format!("the columns are almost dependent: about {digits} digits of the weights hold"))
-                .with_hint("Subtract a constant from large columns, or give l2 = a small number."),
+            Notice::warning(format!(
+                "the columns are almost dependent: about {digits} digits of the weights hold"
+            ))
+            .with_hint("Subtract a constant from large columns, or give l2 = a small number."),
         );
     }
     if df == 0 {
-        notices.push(Notice::warning(format!("{n} rows are too few for {} weights: there are no standard errors", solution.rank)));
+        notices.push(Notice::warning(format!(
+            "{n} rows are too few for {} weights: there are no standard errors",
+            solution.rank
+        )));
     }
     let statistics = statistics(&solution, rows, design.has_intercept());
     Ok(Fit {
@@ -95,11 +115,18 @@ pub(crate) fn dependence_notice(dependent: &[String]) -> Vec<Notice> {
     if dependent.is_empty() {
         return Vec::new();
     }
-    let some = dependent.iter().take(5).map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let more = if dependent.len() > 5 { format!(" and {} more", dependent.len() - 5) } else { String::new() };
+    let some =
+        dependent.iter().take(5).map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let more = if dependent.len() > 5 {
+        format!(" and {} more", dependent.len() - 5)
+    } else {
+        String::new()
+    };
     vec![
-        Notice::warning(format!("{some}{more} can be computed from other columns and got no weight"))
-            .with_detail("The weights of these terms are NULL, as in R; predictions are not affected."),
+        Notice::warning(format!(
+            "{some}{more} can be computed from other columns and got no weight"
+        ))
+        .with_detail("The weights of these terms are NULL, as in R; predictions are not affected."),
     ]
 }
 
@@ -113,7 +140,11 @@ fn body(design: &Design<'_>, mut coefficients: Vec<f64>) -> Result<Body> {
 }
 
 /// After R's `summary.lm`, `logLik` and `AIC` (which counts sigma); BIC uses log(n).
-fn statistics(solution: &least_squares::Solution, rows: &Rows<'_>, has_intercept: bool) -> Vec<(&'static str, Option<f64>)> {
+fn statistics(
+    solution: &least_squares::Solution,
+    rows: &Rows<'_>,
+    has_intercept: bool,
+) -> Vec<(&'static str, Option<f64>)> {
     let n = rows.frame.n_rows as f64;
     let rank = solution.rank as f64;
     let df = n - rank;
@@ -127,7 +158,8 @@ fn statistics(solution: &least_squares::Solution, rows: &Rows<'_>, has_intercept
         .and_then(finite);
     let log_weights = rows.weights.map_or(0.0, |w| blocked_sum(w.len(), |i| w[i].ln()));
     let log_likelihood = (solution.residual > 0.0).then(|| {
-        0.5 * (log_weights - n * ((2.0 * std::f64::consts::PI).ln() + 1.0 - n.ln() + solution.residual.ln()))
+        0.5 * (log_weights
+            - n * ((2.0 * std::f64::consts::PI).ln() + 1.0 - n.ln() + solution.residual.ln()))
     });
     let values = [
         Some(n),
@@ -176,7 +208,8 @@ fn fit_penalised(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
     let (means, deviations) = design.moments(&rows.frame, rows.weights);
     let first = usize::from(design.has_intercept());
     let n_columns = design.n_terms() - first;
-    let y_mean = if first == 1 { blocked_sum(n, |i| rows.weight(i) * y[i]) / total_weight } else { 0.0 };
+    let y_mean =
+        if first == 1 { blocked_sum(n, |i| rows.weight(i) * y[i]) / total_weight } else { 0.0 };
     let change = Change {
         shift: if first == 1 { means } else { vec![0.0; design.n_terms()] },
         scale: scales(design, &deviations, job.options.bool("standardize")),
@@ -197,16 +230,29 @@ fn fit_penalised(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
     let mut coefficients: Vec<f64> = vec![0.0; first];
     coefficients.extend(scaled.iter().zip(&change.scale[first..]).map(|(b, scale)| b * scale));
     if first == 1 {
-        coefficients[0] = y_mean - coefficients[1..].iter().zip(&change.shift[1..]).map(|(b, m)| b * m).sum::<f64>();
+        coefficients[0] = y_mean
+            - coefficients[1..].iter().zip(&change.shift[1..]).map(|(b, m)| b * m).sum::<f64>();
     }
     let weights = (0..design.n_terms())
         .map(|term| {
             let (name, category) = design.term_name(term, job.signature);
-            Weight { term: name, category, class: None, values: [Some(coefficients[term]), None, None, None, None, None] }
+            Weight {
+                term: name,
+                category,
+                class: None,
+                values: [Some(coefficients[term]), None, None, None, None, None],
+            }
         })
         .collect();
     let statistics = penalised_statistics(&columns, &scaled, n);
-    Ok(Fit { body: body(design, coefficients)?, link: Link::Identity, weights, statistics, notices, measurements: Vec::new() })
+    Ok(Fit {
+        body: body(design, coefficients)?,
+        link: Link::Identity,
+        weights,
+        statistics,
+        notices,
+        measurements: Vec::new(),
+    })
 }
 
 fn scales(design: &Design<'_>, deviations: &[f64], standardize: bool) -> Vec<f64> {
@@ -221,7 +267,11 @@ fn scales(design: &Design<'_>, deviations: &[f64], standardize: bool) -> Vec<f64
         .collect()
 }
 
-fn solve_penalised(columns: &[Vec<f64>], penalty: &Penalty, job: &Job<'_>) -> Result<(Vec<f64>, Vec<Notice>)> {
+fn solve_penalised(
+    columns: &[Vec<f64>],
+    penalty: &Penalty,
+    job: &Job<'_>,
+) -> Result<(Vec<f64>, Vec<Notice>)> {
     let n = columns.len() - 1;
     if penalty.l1 == 0.0 {
         // Ridge is least squares with one more row for each column.
@@ -245,22 +295,34 @@ fn solve_penalised(columns: &[Vec<f64>], penalty: &Penalty, job: &Job<'_>) -> Re
         return Ok((coefficients, Vec::new()));
     }
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let gram: Vec<Vec<f64>> = (0..n).map(|j| (0..n).map(|k| dot(&columns[j], &columns[k])).collect()).collect();
+    let gram: Vec<Vec<f64>> =
+        (0..n).map(|j| (0..n).map(|k| dot(&columns[j], &columns[k])).collect()).collect();
     let moments: Vec<f64> = (0..n).map(|j| dot(&columns[j], &columns[n])).collect();
     let y_norm = dot(&columns[n], &columns[n]).sqrt();
     let limits = (job.options.int("max_iterations"), job.options.float("tolerance"), y_norm);
-    let (b, converged) =
-        coordinate_descent::solve(&gram, &moments, (penalty.l1, &vec![penalty.l2; n]), limits, &job.monitor.in_phase("fitting"))?;
+    let (b, converged) = coordinate_descent::solve(
+        &gram,
+        &moments,
+        (penalty.l1, &vec![penalty.l2; n]),
+        limits,
+        &job.monitor.in_phase("fitting"),
+    )?;
     let mut notices = Vec::new();
     if !converged {
-        notices.push(Notice::warning(format!("the weights still change after {} iterations", limits.0))
-            .with_hint("Give a larger max_iterations or tolerance, or standardize = true."));
+        notices.push(
+            Notice::warning(format!("the weights still change after {} iterations", limits.0))
+                .with_hint("Give a larger max_iterations or tolerance, or standardize = true."),
+        );
     }
     Ok((b, notices))
 }
 
 /// Under a penalty only what needs no degrees of freedom is known.
-fn penalised_statistics(columns: &[Vec<f64>], b: &[f64], n_rows: usize) -> Vec<(&'static str, Option<f64>)> {
+fn penalised_statistics(
+    columns: &[Vec<f64>],
+    b: &[f64],
+    n_rows: usize,
+) -> Vec<(&'static str, Option<f64>)> {
     let n = columns.len() - 1;
     let mut rest = columns[n].clone();
     for (column, b) in columns[..n].iter().zip(b) {

@@ -29,7 +29,11 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
     let codes = job.train.target.classes()?;
     let weights = row_weights(job, codes);
     let change = standard_change(&design, job);
-    let columns = if penalised { (0..design.n_terms()).collect() } else { independent_columns(&design, job, &change)? };
+    let columns = if penalised {
+        (0..design.n_terms()).collect()
+    } else {
+        independent_columns(&design, job, &change)?
+    };
     let n_blocks = if penalised && n_classes > 2 { n_classes } else { n_classes - 1 };
     check_parameters(job, n_blocks * columns.len())?;
     let problem = Problem {
@@ -40,11 +44,19 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
         columns: &columns,
         n_blocks,
         n_classes,
-        penalty: columns.iter().map(|term| penalty(&design, *term, l2, &change, job.options.bool("standardize"))).collect(),
+        penalty: columns
+            .iter()
+            .map(|term| penalty(&design, *term, l2, &change, job.options.bool("standardize")))
+            .collect(),
         fixed: (n_blocks == n_classes && design.has_intercept()).then_some(0),
     };
     let monitor = job.monitor.in_phase("fitting");
-    let solution = newton::maximise(&problem, job.options.int("max_iterations"), job.options.float("tolerance"), &monitor)?;
+    let solution = newton::maximise(
+        &problem,
+        job.options.int("max_iterations"),
+        job.options.float("tolerance"),
+        &monitor,
+    )?;
     finish(job, &problem, &solution, penalised)
 }
 
@@ -83,13 +95,14 @@ fn standard_change(design: &Design<'_>, job: &Job<'_>) -> Change {
 
 fn independent_columns(design: &Design<'_>, job: &Job<'_>, change: &Change) -> Result<Vec<usize>> {
     let n = design.n_terms();
-    let factor = triangular_factor(job.train.frame.n_rows, n + 1, job.monitor, |column, from, out| {
-        if column < n {
-            design.fill_changed(&job.train.frame, column, from, change, out);
-        } else {
-            out.fill(0.0);
-        }
-    })?;
+    let factor =
+        triangular_factor(job.train.frame.n_rows, n + 1, job.monitor, |column, from, out| {
+            if column < n {
+                design.fill_changed(&job.train.frame, column, from, change, out);
+            } else {
+                out.fill(0.0);
+            }
+        })?;
     Ok(reduce(&columns_of(&factor)).kept)
 }
 
@@ -97,7 +110,9 @@ fn check_parameters(job: &Job<'_>, n: usize) -> Result<()> {
     if n > MAX_PARAMETERS {
         return Err(Error::unsupported(
             format!("a logistic regression of {n} parameters"),
-            format!("At most {MAX_PARAMETERS} fit; use gradient_boosting, fewer columns or a lower max_categories."),
+            format!(
+                "At most {MAX_PARAMETERS} fit; use gradient_boosting, fewer columns or a lower max_categories."
+            ),
         ));
     }
     (job.reserve)(8 * 4 * n * n, "the Hessian")
@@ -141,7 +156,13 @@ fn std_errors(problem: &Problem<'_>, solution: &Solution, block: usize) -> Vec<O
         let share: Vec<f64> = problem
             .columns
             .iter()
-            .map(|term| if *term == 0 { 1.0 } else { -problem.change.shift[*term] * problem.change.scale[*term] })
+            .map(|term| {
+                if *term == 0 {
+                    1.0
+                } else {
+                    -problem.change.shift[*term] * problem.change.scale[*term]
+                }
+            })
             .collect();
         let mut variance = 0.0;
         for i in 0..q {
@@ -154,11 +175,18 @@ fn std_errors(problem: &Problem<'_>, solution: &Solution, block: usize) -> Vec<O
     errors
 }
 
-fn finish(job: &Job<'_>, problem: &Problem<'_>, solution: &Solution, penalised: bool) -> Result<Fit> {
+fn finish(
+    job: &Job<'_>,
+    problem: &Problem<'_>,
+    solution: &Solution,
+    penalised: bool,
+) -> Result<Fit> {
     let design = problem.design;
     let q = problem.columns.len();
     let balanced = job.options.choice("class_weight") == "balanced";
-    let mut blocks: Vec<Vec<f64>> = (0..problem.n_blocks).map(|a| unchanged(problem, &solution.parameters[a * q..(a + 1) * q])).collect();
+    let mut blocks: Vec<Vec<f64>> = (0..problem.n_blocks)
+        .map(|a| unchanged(problem, &solution.parameters[a * q..(a + 1) * q]))
+        .collect();
     if problem.fixed.is_some() {
         let mean = blocks.iter().map(|b| b[0]).sum::<f64>() / blocks.len() as f64;
         blocks.iter_mut().for_each(|b| b[0] -= mean);
@@ -171,29 +199,53 @@ fn finish(job: &Job<'_>, problem: &Problem<'_>, solution: &Solution, penalised: 
     let mut weights = Vec::new();
     for (a, block) in blocks.iter().enumerate() {
         let class = Some(job.class_names[a + first_class].clone());
-        let errors = if penalised || balanced { vec![None; block.len()] } else { std_errors(problem, solution, a) };
+        let errors = if penalised || balanced {
+            vec![None; block.len()]
+        } else {
+            std_errors(problem, solution, a)
+        };
         for (term, estimate) in block.iter().enumerate() {
             let name = design.term_name(term, job.signature);
             if !problem.columns.contains(&term) {
                 weights.push(inference::aliased(name, class.clone()));
                 continue;
             }
-            let values = inference::values(*estimate, errors[term], Reference::Normal, job.options.float("confidence"));
+            let values = inference::values(
+                *estimate,
+                errors[term],
+                Reference::Normal,
+                job.options.float("confidence"),
+            );
             weights.push(Weight { term: name.0, category: name.1, class: class.clone(), values });
         }
     }
     let notices = notices(job, problem, solution, penalised);
     let statistics = statistics(job, problem, solution, penalised, balanced);
-    let intercepts = blocks.iter_mut().map(|b| if design.has_intercept() { std::mem::take(&mut b[0]) } else { 0.0 }).collect();
+    let intercepts = blocks
+        .iter_mut()
+        .map(|b| if design.has_intercept() { std::mem::take(&mut b[0]) } else { 0.0 })
+        .collect();
     let link = match (problem.n_classes, problem.n_blocks) {
         (2, 1) => Link::Logistic,
         (classes, blocks) if classes == blocks => Link::Softmax,
         _ => Link::SoftmaxReference,
     };
-    Ok(Fit { body: Body::Linear(design.model(intercepts, &blocks)), link, weights, statistics, notices, measurements: Vec::new() })
+    Ok(Fit {
+        body: Body::Linear(design.model(intercepts, &blocks)),
+        link,
+        weights,
+        statistics,
+        notices,
+        measurements: Vec::new(),
+    })
 }
 
-fn notices(job: &Job<'_>, problem: &Problem<'_>, solution: &Solution, penalised: bool) -> Vec<Notice> {
+fn notices(
+    job: &Job<'_>,
+    problem: &Problem<'_>,
+    solution: &Solution,
+    penalised: bool,
+) -> Vec<Notice> {
     let dependent: Vec<String> = (0..problem.design.n_terms())
         .filter(|term| !problem.columns.contains(term))
         .map(|term| match problem.design.term_name(term, job.signature) {
@@ -210,8 +262,11 @@ fn notices(job: &Job<'_>, problem: &Problem<'_>, solution: &Solution, penalised:
         );
     } else if !solution.converged {
         notices.push(
-            Notice::warning(format!("the weights still change after {} iterations", solution.iterations))
-                .with_hint("Give a larger max_iterations."),
+            Notice::warning(format!(
+                "the weights still change after {} iterations",
+                solution.iterations
+            ))
+            .with_hint("Give a larger max_iterations."),
         );
     }
     notices
@@ -228,7 +283,11 @@ fn statistics(
     let rank = solution.parameters.len() as f64;
     let log_likelihood = (!balanced).then_some(solution.log_likelihood);
     let unpenalised = log_likelihood.filter(|_| !penalised);
-    let null = if problem.design.has_intercept() { null_deviance(job, problem) } else { uniform_deviance(job, problem) };
+    let null = if problem.design.has_intercept() {
+        null_deviance(job, problem)
+    } else {
+        uniform_deviance(job, problem)
+    };
     STATISTICS
         .into_iter()
         .map(|name| {
@@ -251,12 +310,16 @@ fn statistics(
 fn null_deviance(job: &Job<'_>, problem: &Problem<'_>) -> f64 {
     let Ok(codes) = job.train.target.classes() else { return f64::NAN };
     let mut shares = vec![0.0; problem.n_classes];
-    codes.iter().enumerate().for_each(|(row, code)| shares[*code as usize] += job.train.weight(row));
+    codes
+        .iter()
+        .enumerate()
+        .for_each(|(row, code)| shares[*code as usize] += job.train.weight(row));
     let total: f64 = shares.iter().sum();
     -2.0 * shares.iter().filter(|s| **s > 0.0).map(|s| s * (s / total).ln()).sum::<f64>()
 }
 
 /// The deviance of a model without parameters.
 fn uniform_deviance(job: &Job<'_>, problem: &Problem<'_>) -> f64 {
-    2.0 * blocked_sum(job.train.frame.n_rows, |row| job.train.weight(row)) * (problem.n_classes as f64).ln()
+    2.0 * blocked_sum(job.train.frame.n_rows, |row| job.train.weight(row))
+        * (problem.n_classes as f64).ln()
 }

@@ -75,8 +75,19 @@ pub(crate) struct Weight {
 
 /// The statistics of `ml.fit_statistics`, in its order.
 pub(crate) const STATISTICS: [&str; 13] = [
-    "n", "df_residual", "sigma", "r2", "adj_r2", "f_statistic", "f_p_value", "log_likelihood", "deviance",
-    "null_deviance", "aic", "bic", "condition_number",
+    "n",
+    "df_residual",
+    "sigma",
+    "r2",
+    "adj_r2",
+    "f_statistic",
+    "f_p_value",
+    "log_likelihood",
+    "deviance",
+    "null_deviance",
+    "aic",
+    "bic",
+    "condition_number",
 ];
 
 /// A measurement during training, for `ml.run_metrics`.
@@ -110,10 +121,11 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
 }
 
 impl Body {
-    /// Scores, output by output: score `k` of row `i` is at `k * n_rows + i`.
-    pub(crate) fn scores(&self, frame: &Frame<'_>) -> Result<Vec<f64>> {
+    /// Scores, output by output: score `k` of row `i` is at `k * n_rows + i`. `None` where a value does not fit the
+    /// precision that the model computes in.
+    pub(crate) fn scores(&self, frame: &Frame<'_>) -> Option<Vec<f64>> {
         match self {
-            Body::Linear(linear) => Ok(linear.scores(frame)),
+            Body::Linear(linear) => Some(linear.scores(frame)),
             Body::Forest(forest) => forest.scores(frame),
         }
     }

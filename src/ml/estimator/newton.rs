@@ -4,8 +4,8 @@
 //! the rows gives the log-likelihood, its gradient and its Hessian; sums go in blocks of 4,096 rows from left to right.
 
 use crate::error::Result;
-use crate::ml::estimator::design::{Change, Design};
 use crate::ml::estimator::Rows;
+use crate::ml::estimator::design::{Change, Design};
 use crate::ml::link::log1p_exp;
 use crate::ml::preprocess::BLOCK_ROWS;
 use crate::ml::progress::Monitor;
@@ -56,7 +56,12 @@ struct State {
 }
 
 /// Maximises the penalised likelihood.
-pub(crate) fn maximise(problem: &Problem<'_>, max_iterations: usize, tolerance: f64, monitor: &Monitor) -> Result<Solution> {
+pub(crate) fn maximise(
+    problem: &Problem<'_>,
+    max_iterations: usize,
+    tolerance: f64,
+    monitor: &Monitor,
+) -> Result<Solution> {
     let n = problem.n_blocks * problem.columns.len();
     let mut parameters = vec![0.0; n];
     let mut state = problem.evaluate(&parameters, monitor)?;
@@ -66,7 +71,8 @@ pub(crate) fn maximise(problem: &Problem<'_>, max_iterations: usize, tolerance: 
         let Some(step) = newton_step(&state) else { break };
         let mut share = 1.0;
         let (moved, next) = loop {
-            let moved: Vec<f64> = parameters.iter().zip(&step).map(|(p, s)| p + share * s).collect();
+            let moved: Vec<f64> =
+                parameters.iter().zip(&step).map(|(p, s)| p + share * s).collect();
             let next = problem.evaluate(&moved, monitor)?;
             let slack = 1e-12 * (state.objective.abs() + 0.1);
             if next.objective >= state.objective - slack || share < 1e-9 {
@@ -75,7 +81,8 @@ pub(crate) fn maximise(problem: &Problem<'_>, max_iterations: usize, tolerance: 
             share /= 2.0;
         };
         iterations += 1;
-        let change = 2.0 * (next.objective - state.objective).abs() / (2.0 * next.objective.abs() + 0.1);
+        let change =
+            2.0 * (next.objective - state.objective).abs() / (2.0 * next.objective.abs() + 0.1);
         monitor.step(iterations as u64, max_iterations as u64, Some(-next.log_likelihood))?;
         parameters = moved;
         state = next;
@@ -87,7 +94,14 @@ pub(crate) fn maximise(problem: &Problem<'_>, max_iterations: usize, tolerance: 
         parameters.iter_mut().zip(step).for_each(|(p, s)| *p += s);
     }
     let covariance = state.hessian.llt(Side::Lower).ok().map(|factor| factor.inverse());
-    Ok(Solution { parameters, covariance, log_likelihood: state.log_likelihood, iterations, converged, separable })
+    Ok(Solution {
+        parameters,
+        covariance,
+        log_likelihood: state.log_likelihood,
+        iterations,
+        converged,
+        separable,
+    })
 }
 
 fn newton_step(state: &State) -> Option<Vec<f64>> {
@@ -102,15 +116,32 @@ impl Problem<'_> {
         let n = self.n_blocks * q;
         let n_rows = self.rows.frame.n_rows;
         let codes = self.rows.target.classes()?;
-        let mut state = State { log_likelihood: 0.0, objective: 0.0, gradient: Mat::zeros(n, 1), hessian: Mat::zeros(n, n) };
+        let mut state = State {
+            log_likelihood: 0.0,
+            objective: 0.0,
+            gradient: Mat::zeros(n, 1),
+            hessian: Mat::zeros(n, n),
+        };
         for from in (0..n_rows).step_by(BLOCK_ROWS) {
             monitor.check()?;
             let rows = BLOCK_ROWS.min(n_rows - from);
             let mut x = Mat::<f64>::zeros(rows, q);
             for (j, column) in self.columns.iter().enumerate() {
-                self.design.fill_changed(&self.rows.frame, *column, from, self.change, x.col_as_slice_mut(j));
+                self.design.fill_changed(
+                    &self.rows.frame,
+                    *column,
+                    from,
+                    self.change,
+                    x.col_as_slice_mut(j),
+                );
             }
-            self.add_block(&x, parameters, &codes[from..from + rows], &self.weights[from..from + rows], &mut state);
+            self.add_block(
+                &x,
+                parameters,
+                &codes[from..from + rows],
+                &self.weights[from..from + rows],
+                &mut state,
+            );
         }
         state.objective = state.log_likelihood;
         for (i, parameter) in parameters.iter().enumerate() {
@@ -130,7 +161,14 @@ impl Problem<'_> {
         Ok(state)
     }
 
-    fn add_block(&self, x: &Mat<f64>, parameters: &[f64], codes: &[u32], weights: &[f64], state: &mut State) {
+    fn add_block(
+        &self,
+        x: &Mat<f64>,
+        parameters: &[f64],
+        codes: &[u32],
+        weights: &[f64],
+        state: &mut State,
+    ) {
         let q = self.columns.len();
         let rows = codes.len();
         let mut scores = vec![vec![0.0; rows]; self.n_blocks];
@@ -145,20 +183,35 @@ impl Problem<'_> {
         let mut product = Mat::<f64>::zeros(q, q);
         for a in 0..self.n_blocks {
             let class = (a + first_class) as u32;
-            let rest: Vec<f64> =
-                (0..rows).map(|i| weights[i] * (f64::from(u8::from(codes[i] == class)) - scores[a][i])).collect();
+            let rest: Vec<f64> = (0..rows)
+                .map(|i| weights[i] * (f64::from(u8::from(codes[i] == class)) - scores[a][i]))
+                .collect();
             for j in 0..q {
-                state.gradient[(a * q + j, 0)] += x.col_as_slice(j).iter().zip(&rest).map(|(x, r)| x * r).sum::<f64>();
+                state.gradient[(a * q + j, 0)] +=
+                    x.col_as_slice(j).iter().zip(&rest).map(|(x, r)| x * r).sum::<f64>();
             }
             for b in 0..=a {
                 let curvature: Vec<f64> = (0..rows)
-                    .map(|i| weights[i] * scores[a][i] * (f64::from(u8::from(a == b)) - scores[b][i]))
+                    .map(|i| {
+                        weights[i] * scores[a][i] * (f64::from(u8::from(a == b)) - scores[b][i])
+                    })
                     .collect();
                 for j in 0..q {
                     let column = weighted.col_as_slice_mut(j);
-                    column.iter_mut().zip(x.col_as_slice(j)).zip(&curvature).for_each(|((out, x), c)| *out = x * c);
+                    column
+                        .iter_mut()
+                        .zip(x.col_as_slice(j))
+                        .zip(&curvature)
+                        .for_each(|((out, x), c)| *out = x * c);
                 }
-                matmul(product.as_mut(), Accum::Replace, x.transpose(), weighted.as_ref(), 1.0, Par::Seq);
+                matmul(
+                    product.as_mut(),
+                    Accum::Replace,
+                    x.transpose(),
+                    weighted.as_ref(),
+                    1.0,
+                    Par::Seq,
+                );
                 for j in 0..q {
                     for i in 0..q {
                         state.hessian[(a * q + i, b * q + j)] += product[(i, j)];
@@ -176,7 +229,8 @@ impl Problem<'_> {
         let first_class = self.n_classes - self.n_blocks;
         let mut log_likelihood = 0.0;
         for (i, (code, weight)) in codes.iter().zip(weights).enumerate() {
-            let own = (*code as usize).checked_sub(first_class).map_or(0.0, |block| scores[block][i]);
+            let own =
+                (*code as usize).checked_sub(first_class).map_or(0.0, |block| scores[block][i]);
             let log_total = if self.n_blocks == 1 && first_class == 1 {
                 log1p_exp(scores[0][i])
             } else {

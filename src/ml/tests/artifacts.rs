@@ -14,15 +14,27 @@ fn models() -> Vec<(Trained, Vec<Column>)> {
             label,
         ]
     };
-    let number = || columns(numbers("y", (0..n).map(|i| f64::from(i % 13) + f64::from(i % 4 * i % 5))));
+    let number =
+        || columns(numbers("y", (0..n).map(|i| f64::from(i % 13) + f64::from(i % 4 * i % 5))));
     let class = || columns(integers("y", (0..n).map(|i| i64::from(i % 13 * (i % 4) % 3))));
     let truth = || columns(truths("y", (0..n).map(|i| Some(i % 13 + i % 4 > 7))));
     vec![
         (trained(number(), Algorithm::LinearRegression, "y", &[]), number()),
         (trained(class(), Algorithm::LogisticRegression, "y", &["l2 = 1"]), class()),
         (trained(number(), Algorithm::GradientBoosting, "y", &["rounds = 5"]), number()),
-        (trained(class(), Algorithm::GradientBoosting, "y", &["task = classification", "rounds = 5"]), class()),
-        (trained(truth(), Algorithm::GradientBoosting, "y", &["rounds = 5", "max_depth = 12"]), truth()),
+        (
+            trained(
+                class(),
+                Algorithm::GradientBoosting,
+                "y",
+                &["task = classification", "rounds = 5"],
+            ),
+            class(),
+        ),
+        (
+            trained(truth(), Algorithm::GradientBoosting, "y", &["rounds = 5", "max_depth = 12"]),
+            truth(),
+        ),
     ]
 }
 
@@ -34,7 +46,9 @@ fn a_model_survives_its_files_bit_for_bit() {
         let again = to_parts(&back).unwrap();
         assert_eq!(artifact, again);
         assert_eq!(content_hash(&artifact), content_hash(&again));
-        let bits = |model: &Model| predict(model, &columns).into_iter().map(f64::to_bits).collect::<Vec<_>>();
+        let bits = |model: &Model| {
+            predict(model, &columns).into_iter().map(f64::to_bits).collect::<Vec<_>>()
+        };
         assert_eq!(bits(&trained.model), bits(&back));
         assert_eq!(trained.model.weights().unwrap(), back.weights().unwrap());
         assert_eq!(trained.model.metrics().unwrap(), back.metrics().unwrap());
@@ -55,8 +69,11 @@ fn survive(artifact: &Artifact, columns: &[Column]) {
         Ok(model) => {
             let data = batch(columns.to_vec());
             if let Ok(positions) = model.signature().resolve(&data.schema()) {
-                let columns: Vec<ArrayRef> = positions.iter().map(|i| Arc::clone(data.column(*i))).collect();
-                let _ = model.predict(&columns, data.num_rows()).and_then(|p| p.values(&model.prediction_type()));
+                let columns: Vec<ArrayRef> =
+                    positions.iter().map(|i| Arc::clone(data.column(*i))).collect();
+                let _ = model
+                    .predict(&columns, data.num_rows())
+                    .and_then(|p| p.values(&model.prediction_type()));
             }
         }
     }
@@ -98,7 +115,9 @@ fn damaged_files_are_errors() {
 fn a_newer_format_is_refused_as_such() {
     let (trained, _) = models().remove(0);
     let mut artifact = to_parts(&trained.model).unwrap();
-    let text = String::from_utf8(artifact.json).unwrap().replace("\"format_version\": 1", "\"format_version\": 2");
+    let text = String::from_utf8(artifact.json)
+        .unwrap()
+        .replace("\"format_version\": 1", "\"format_version\": 2");
     artifact.json = text.into_bytes();
     let error = from_parts(&artifact.json, &artifact.tensors).map(|_| ()).unwrap_err();
     assert_eq!(error.code(), SqlState::FeatureNotSupported);

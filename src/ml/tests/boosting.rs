@@ -14,17 +14,23 @@ pub(super) fn friedman(n: usize, seed: u64) -> Vec<Column> {
     let y: Vec<f64> = (0..n)
         .map(|i| {
             let noise = (-2.0 * draw().ln()).sqrt() * (2.0 * PI * draw()).cos();
-            10.0 * (PI * x[0][i] * x[1][i]).sin() + 20.0 * (x[2][i] - 0.5).powi(2) + 10.0 * x[3][i] + 5.0 * x[4][i] + noise
+            10.0 * (PI * x[0][i] * x[1][i]).sin()
+                + 20.0 * (x[2][i] - 0.5).powi(2)
+                + 10.0 * x[3][i]
+                + 5.0 * x[4][i]
+                + noise
         })
         .collect();
-    let mut columns: Vec<Column> = x.into_iter().enumerate().map(|(i, x)| numbers(&format!("x{i}"), x)).collect();
+    let mut columns: Vec<Column> =
+        x.into_iter().enumerate().map(|(i, x)| numbers(&format!("x{i}"), x)).collect();
     columns.push(numbers("y", y));
     columns
 }
 
 #[test]
 fn learns_friedmans_function() {
-    let trained = trained(friedman(5000, 1), Algorithm::GradientBoosting, "y", &["learning_rate = 0.1"]);
+    let trained =
+        trained(friedman(5000, 1), Algorithm::GradientBoosting, "y", &["learning_rate = 0.1"]);
     let rmse = metric(&trained.model, "test", "root_mean_squared_error");
     // xgboost reaches about 1.2 to 1.3 with 4,000 training rows; the noise is 1.
     assert!((1.0..1.4).contains(&rmse), "{rmse}");
@@ -47,9 +53,17 @@ fn categories_are_split_by_sets() {
     let letters: Vec<String> = ('a'..='z').map(String::from).collect();
     let n = 2600;
     let data = vec![
-        texts("letter", (0..n).map(|i| if i % 53 == 0 { None } else { Some(letters[i % 26].as_str()) })),
+        texts(
+            "letter",
+            (0..n).map(|i| if i % 53 == 0 { None } else { Some(letters[i % 26].as_str()) }),
+        ),
         numbers("x", (0..n).map(|i| (i % 7) as f64)),
-        numbers("y", (0..n).map(|i| if i % 53 == 0 { 30.0 } else { (i % 26 % 2) as f64 * 10.0 + (i % 7) as f64 })),
+        numbers(
+            "y",
+            (0..n).map(|i| {
+                if i % 53 == 0 { 30.0 } else { (i % 26 % 2) as f64 * 10.0 + (i % 7) as f64 }
+            }),
+        ),
     ];
     let trained = trained(data, Algorithm::GradientBoosting, "y", &["split = none"]);
     let rows = vec![
@@ -65,13 +79,22 @@ fn categories_are_split_by_sets() {
 
 #[test]
 fn classes_of_two_and_three() {
-    let iris = || csv(include_str!("../testdata/iris.csv"), &["Petal.Length", "Petal.Width", "Species"]);
+    let iris =
+        || csv(include_str!("../testdata/iris.csv"), &["Petal.Length", "Petal.Width", "Species"]);
     let three = trained(iris(), Algorithm::GradientBoosting, "Species", &["rounds = 20"]);
     assert!(metric(&three.model, "all", "accuracy") > 0.97);
     let mut columns = iris();
     let species = columns.pop().unwrap().1;
-    columns.push(truths("setosa", species.as_string::<i32>().iter().map(|s| Some(s == Some("setosa")))));
-    let two = trained(columns, Algorithm::GradientBoosting, "setosa", &["rounds = 20", "class_weight = balanced"]);
+    columns.push(truths(
+        "setosa",
+        species.as_string::<i32>().iter().map(|s| Some(s == Some("setosa"))),
+    ));
+    let two = trained(
+        columns,
+        Algorithm::GradientBoosting,
+        "setosa",
+        &["rounds = 20", "class_weight = balanced"],
+    );
     close(metric(&two.model, "all", "roc_auc"), 1.0, 1e-12);
 }
 

@@ -1,6 +1,9 @@
 //! Logistic regression on published examples, and against statsmodels and scikit-learn.
 
-use super::{Column, close, csv, estimate, has_notice, metric, numbers, predict, statistic, texts, trained, truths, weight_of};
+use super::{
+    Column, close, csv, estimate, has_notice, metric, numbers, predict, statistic, texts, trained,
+    truths, weight_of,
+};
 use crate::ml::{Algorithm, Task, Trained};
 use arrow::array::{AsArray, StringArray};
 use arrow::datatypes::Float64Type;
@@ -11,8 +14,26 @@ fn logistic(data: Vec<Column>, label: &str, given: &[&str]) -> Trained {
 
 /// The 20 rows of MADlib's logistic regression documentation: second attack, treatment, trait anxiety.
 const PATIENTS: [(u8, u8, u8); 20] = [
-    (1, 1, 70), (1, 1, 80), (1, 1, 50), (1, 0, 60), (1, 0, 40), (1, 0, 65), (1, 0, 75), (1, 0, 80), (1, 0, 70), (1, 0, 60),
-    (0, 1, 65), (0, 1, 50), (0, 1, 45), (0, 1, 35), (0, 1, 40), (0, 1, 50), (0, 0, 55), (0, 0, 45), (0, 0, 50), (0, 0, 60),
+    (1, 1, 70),
+    (1, 1, 80),
+    (1, 1, 50),
+    (1, 0, 60),
+    (1, 0, 40),
+    (1, 0, 65),
+    (1, 0, 75),
+    (1, 0, 80),
+    (1, 0, 70),
+    (1, 0, 60),
+    (0, 1, 65),
+    (0, 1, 50),
+    (0, 1, 45),
+    (0, 1, 35),
+    (0, 1, 40),
+    (0, 1, 50),
+    (0, 0, 55),
+    (0, 0, 45),
+    (0, 0, 50),
+    (0, 0, 60),
 ];
 
 #[test]
@@ -42,7 +63,10 @@ fn madlib_patients() {
 fn mtcars(wanted: &[&str]) -> Vec<Column> {
     let mut data = csv(include_str!("../testdata/mtcars.csv"), wanted);
     let manual = data.pop().unwrap().1;
-    data.push(truths("am", manual.as_primitive::<Float64Type>().values().iter().map(|v| Some(*v == 1.0))));
+    data.push(truths(
+        "am",
+        manual.as_primitive::<Float64Type>().values().iter().map(|v| Some(*v == 1.0)),
+    ));
     data
 }
 
@@ -79,7 +103,10 @@ fn penalties_and_class_weights() {
 }
 
 fn iris() -> Vec<Column> {
-    csv(include_str!("../testdata/iris.csv"), &["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width", "Species"])
+    csv(
+        include_str!("../testdata/iris.csv"),
+        &["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width", "Species"],
+    )
 }
 
 // Accuracy and log loss: scikit-learn's published example; coefficients: scikit-learn 1.9.1 with newton-cholesky (its
@@ -92,9 +119,17 @@ fn iris_multinomial_with_penalty() {
     close(metric(model, "all", "log_loss"), 0.119636695, 1e-6);
     close(metric(model, "all", "log_loss"), 0.1196366779879041, 1e-10);
     close(weight_of(model, "(intercept)", Some("setosa"), 0).unwrap(), 9.849568050482187, 1e-9);
-    close(weight_of(model, "(intercept)", Some("virginica"), 0).unwrap(), -12.086773682685376, 1e-6);
+    close(
+        weight_of(model, "(intercept)", Some("virginica"), 0).unwrap(),
+        -12.086773682685376,
+        1e-6,
+    );
     close(weight_of(model, "Petal.Length", Some("virginica"), 0).unwrap(), 2.723544448904091, 1e-6);
-    close(weight_of(model, "Sepal.Width", Some("versicolor"), 0).unwrap(), -0.3215878551919344, 1e-6);
+    close(
+        weight_of(model, "Sepal.Width", Some("versicolor"), 0).unwrap(),
+        -0.3215878551919344,
+        1e-6,
+    );
     assert_eq!(model.class_names(), ["setosa", "versicolor", "virginica"]);
     let confusion = model.confusion_matrix().unwrap();
     assert_eq!(confusion.num_rows(), 9);
@@ -112,7 +147,10 @@ fn separable_classes_are_a_warning_with_finite_numbers() {
     }
     let mut data = iris();
     let species = data.pop().unwrap().1;
-    data.push(truths("setosa", species.as_string::<i32>().iter().map(|s| Some(s == Some("setosa")))));
+    data.push(truths(
+        "setosa",
+        species.as_string::<i32>().iter().map(|s| Some(s == Some("setosa"))),
+    ));
     let trained = logistic(data, "setosa", &[]);
     has_notice(&trained, "separate the classes perfectly");
     close(metric(&trained.model, "all", "accuracy"), 1.0, 0.0);
@@ -121,7 +159,8 @@ fn separable_classes_are_a_warning_with_finite_numbers() {
 // statsmodels 0.15 MNLogit: island on body mass and flipper length, Biscoe is the reference.
 #[test]
 fn multinomial_without_penalty() {
-    let data = csv(include_str!("../testdata/penguins.csv"), &["body_mass", "flipper_length", "island"]);
+    let data =
+        csv(include_str!("../testdata/penguins.csv"), &["body_mass", "flipper_length", "island"]);
     let trained = logistic(data, "island", &["nulls = skip"]);
     let model = &trained.model;
     let expected = [
@@ -144,7 +183,8 @@ fn multinomial_without_penalty() {
 #[test]
 fn classes_keep_type_and_values() {
     let labels = ["no", "yes", "no", "yes", "no", "yes"];
-    let data = vec![numbers("x", [1.0, 2.0, 2.5, 2.2, 3.0, 5.0]), texts("answer", labels.map(Some))];
+    let data =
+        vec![numbers("x", [1.0, 2.0, 2.5, 2.2, 3.0, 5.0]), texts("answer", labels.map(Some))];
     let trained = logistic(data.clone(), "answer", &[]);
     let columns = vec![data[0].1.clone()];
     let prediction = trained.model.predict(&columns, 6).unwrap();

@@ -5,7 +5,8 @@ use crate::sqlstate::SqlState;
 use arrow::datatypes::DataType;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const EACH: [Algorithm; 3] = [Algorithm::LinearRegression, Algorithm::LogisticRegression, Algorithm::GradientBoosting];
+const EACH: [Algorithm; 3] =
+    [Algorithm::LinearRegression, Algorithm::LogisticRegression, Algorithm::GradientBoosting];
 
 /// Everything that a model tells is finite or NULL.
 fn check_finite(trained: &Trained) {
@@ -13,7 +14,11 @@ fn check_finite(trained: &Trained) {
     for weight in &model.weights {
         assert!(weight.values.iter().flatten().all(|v| v.is_finite()), "{weight:?}");
     }
-    assert!(model.statistics.iter().all(|(_, v)| v.is_none_or(f64::is_finite)), "{:?}", model.statistics);
+    assert!(
+        model.statistics.iter().all(|(_, v)| v.is_none_or(f64::is_finite)),
+        "{:?}",
+        model.statistics
+    );
     for evaluation in model.evaluations() {
         assert!(evaluation.values.iter().flatten().all(|v| v.is_finite()), "{evaluation:?}");
     }
@@ -23,7 +28,9 @@ fn check_finite(trained: &Trained) {
 fn data(algorithm: Algorithm, features: Vec<Column>, n: usize) -> Vec<Column> {
     let mut columns = features;
     columns.push(match algorithm {
-        Algorithm::LogisticRegression => texts("y", (0..n).map(|i| Some(["no", "yes"][usize::from(i % 3 == 0)]))),
+        Algorithm::LogisticRegression => {
+            texts("y", (0..n).map(|i| Some(["no", "yes"][usize::from(i % 3 == 0)])))
+        }
         _ => numbers("y", (0..n).map(|i| (i * i % 7) as f64)),
     });
     columns
@@ -44,12 +51,23 @@ fn no_rows_and_no_labels() {
 #[test]
 fn few_rows_duplicates_and_null_columns() {
     for algorithm in EACH {
-        let five = data(algorithm, vec![numbers("x", (0..5).map(f64::from)), numbers("z", (0..5).map(|i| f64::from(i % 2)))], 5);
+        let five = data(
+            algorithm,
+            vec![
+                numbers("x", (0..5).map(f64::from)),
+                numbers("z", (0..5).map(|i| f64::from(i % 2))),
+            ],
+            5,
+        );
         check_finite(&trained(five, algorithm, "y", &[]));
         let copies = data(algorithm, vec![numbers("x", (0..60).map(|_| 1.0))], 60);
         check_finite(&trained(copies, algorithm, "y", &[]));
         let null_number: ArrayRef = Arc::new(Float64Array::from(vec![None; 30]));
-        let nulls = vec![("n".to_string(), null_number), texts("t", [None; 30]), numbers("x", (0..30).map(f64::from))];
+        let nulls = vec![
+            ("n".to_string(), null_number),
+            texts("t", [None; 30]),
+            numbers("x", (0..30).map(f64::from)),
+        ];
         let trained = trained(data(algorithm, nulls, 30), algorithm, "y", &[]);
         has_notice(&trained, "\"n\" is NULL in every training row");
         check_finite(&trained);
@@ -84,8 +102,16 @@ fn labels_that_cannot_be_learned() {
         close(predict(&trained.model, &constant)[7], 3.0, 1e-6);
     }
     let text = vec![numbers("x", [1.0]), texts("y", [Some("a")])];
-    assert_eq!(failure(text, Algorithm::LinearRegression, "y", &[]).code(), SqlState::DatatypeMismatch);
-    let error = failure(vec![numbers("x", [1.0]), numbers("price", [1.0])], Algorithm::LinearRegression, "prize", &[]);
+    assert_eq!(
+        failure(text, Algorithm::LinearRegression, "y", &[]).code(),
+        SqlState::DatatypeMismatch
+    );
+    let error = failure(
+        vec![numbers("x", [1.0]), numbers("price", [1.0])],
+        Algorithm::LinearRegression,
+        "prize",
+        &[],
+    );
     assert_eq!(error.code(), SqlState::UndefinedColumn);
     assert!(error.get_hint().unwrap().contains("price"));
     let twice = RecordBatch::try_new(
@@ -105,24 +131,37 @@ fn infinite_and_huge_values() {
     for algorithm in EACH {
         let infinite = data(algorithm, vec![numbers("x", [1.0, f64::INFINITY, 3.0])], 3);
         let error = failure(infinite, algorithm, "y", &[]);
-        assert_eq!((error.code(), error.object().column.as_deref()), (SqlState::NumericValueOutOfRange, Some("x")));
+        assert_eq!(
+            (error.code(), error.object().column.as_deref()),
+            (SqlState::NumericValueOutOfRange, Some("x"))
+        );
     }
     let huge = data(Algorithm::GradientBoosting, vec![numbers("x", [1.0, 1e300, 3.0])], 3);
     let error = failure(huge, Algorithm::GradientBoosting, "y", &[]);
     assert_eq!(error.code(), SqlState::NumericValueOutOfRange);
-    let huge = vec![numbers("x", (0..30).map(|i| f64::from(i) * 1e290)), numbers("y", (0..30).map(|i| f64::from(i * i) * 1e-290))];
+    let huge = vec![
+        numbers("x", (0..30).map(|i| f64::from(i) * 1e290)),
+        numbers("y", (0..30).map(|i| f64::from(i * i) * 1e-290)),
+    ];
     check_finite(&linear(huge, "y", &[]));
-    let trained = linear(vec![numbers("x", [1.0, 2.0, 3.5]), numbers("y", [1.0, 2.0, 4.0])], "y", &[]);
+    let trained =
+        linear(vec![numbers("x", [1.0, 2.0, 3.5]), numbers("y", [1.0, 2.0, 4.0])], "y", &[]);
     let infinite: Vec<ArrayRef> = vec![numbers("x", [1.0, f64::NEG_INFINITY]).1];
     let error = trained.model.predict(&infinite, 2).unwrap_err();
-    assert_eq!((error.code(), error.object().column.as_deref()), (SqlState::NumericValueOutOfRange, Some("x")));
+    assert_eq!(
+        (error.code(), error.object().column.as_deref()),
+        (SqlState::NumericValueOutOfRange, Some("x"))
+    );
 }
 
 #[test]
 fn a_category_with_very_many_levels() {
     let levels: Vec<String> = (0..20_000).map(|i| format!("user-{i}")).collect();
     for algorithm in EACH {
-        let columns = vec![texts("user", levels.iter().map(|l| Some(l.as_str()))), numbers("x", (0..20_000).map(|i| f64::from(i % 17)))];
+        let columns = vec![
+            texts("user", levels.iter().map(|l| Some(l.as_str()))),
+            numbers("x", (0..20_000).map(|i| f64::from(i % 17))),
+        ];
         let given: &[&str] = match algorithm {
             Algorithm::GradientBoosting => &["rounds = 3"],
             _ => &["max_categories = 20"],
@@ -135,10 +174,22 @@ fn a_category_with_very_many_levels() {
 
 #[test]
 fn memory_and_cancellation() {
-    let columns = || batch(data(Algorithm::LinearRegression, vec![numbers("x", (0..100_000).map(f64::from))], 100_000));
+    let columns = || {
+        batch(data(
+            Algorithm::LinearRegression,
+            vec![numbers("x", (0..100_000).map(f64::from))],
+            100_000,
+        ))
+    };
     let mut small = context(1);
     small.memory_pool = Arc::new(GreedyMemoryPool::new(1 << 20));
-    let outcome = block_on(try_train_with(vec![columns()], Some(Algorithm::LinearRegression), "y", &[], &small));
+    let outcome = block_on(try_train_with(
+        vec![columns()],
+        Some(Algorithm::LinearRegression),
+        "y",
+        &[],
+        &small,
+    ));
     assert_eq!(outcome.map(|_| ()).unwrap_err().code(), SqlState::OutOfMemory);
     assert_eq!(small.memory_pool.reserved(), 0);
 
@@ -165,17 +216,33 @@ fn memory_and_cancellation() {
 #[test]
 fn types_that_are_numbers_categories_or_refused() {
     let dates: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![1, 2, 3]));
-    let error = failure(vec![("d".into(), dates), numbers("y", [1.0, 2.0, 3.0])], Algorithm::LinearRegression, "y", &[]);
+    let error = failure(
+        vec![("d".into(), dates), numbers("y", [1.0, 2.0, 3.0])],
+        Algorithm::LinearRegression,
+        "y",
+        &[],
+    );
     assert_eq!(error.code(), SqlState::FeatureNotSupported);
     assert!(error.get_hint().unwrap().contains("extract"));
-    let decimals = arrow::array::Decimal128Array::from(vec![100, 250, 320, 410]).with_precision_and_scale(10, 2).unwrap();
+    let decimals = arrow::array::Decimal128Array::from(vec![100, 250, 320, 410])
+        .with_precision_and_scale(10, 2)
+        .unwrap();
     let features = vec![
         ("price".to_string(), Arc::new(decimals) as ArrayRef),
         truths("paid", [Some(true), Some(false), None, Some(true)]),
         integers("n", [1, 2, 3, 5]),
     ];
-    let trained = trained(data(Algorithm::GradientBoosting, features, 4), Algorithm::GradientBoosting, "y", &[]);
-    let wrong: Vec<ArrayRef> = vec![numbers("", [1.0]).1, numbers("", [1.0]).1, numbers("", [1.0]).1];
+    let trained = trained(
+        data(Algorithm::GradientBoosting, features, 4),
+        Algorithm::GradientBoosting,
+        "y",
+        &[],
+    );
+    let wrong: Vec<ArrayRef> =
+        vec![numbers("", [1.0]).1, numbers("", [1.0]).1, numbers("", [1.0]).1];
     let error = trained.model.predict(&wrong, 1).unwrap_err();
-    assert_eq!((error.code(), error.object().column.as_deref()), (SqlState::DatatypeMismatch, Some("paid")));
+    assert_eq!(
+        (error.code(), error.object().column.as_deref()),
+        (SqlState::DatatypeMismatch, Some("paid"))
+    );
 }

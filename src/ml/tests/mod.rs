@@ -16,7 +16,9 @@ mod speed;
 
 use crate::error::{Error, Result};
 use crate::ml::{Algorithm, Model, OptionValue, TrainContext, TrainRequest, Trained, train};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::datatypes::{Float64Type, Schema};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -27,7 +29,10 @@ use tokio_util::sync::CancellationToken;
 pub(super) type Column = (String, ArrayRef);
 
 pub(super) fn batch(columns: Vec<Column>) -> RecordBatch {
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
 }
 
 pub(super) fn numbers(name: &str, values: impl IntoIterator<Item = f64>) -> Column {
@@ -48,16 +53,19 @@ pub(super) fn truths(name: &str, values: impl IntoIterator<Item = Option<bool>>)
 
 /// Columns of a CSV file: numbers where every value is one, NULL where it is empty.
 pub(super) fn csv(text: &str, wanted: &[&str]) -> Vec<Column> {
-    let mut lines = text.lines().map(|line| line.split(',').map(|v| v.trim_matches('"')).collect::<Vec<_>>());
+    let mut lines =
+        text.lines().map(|line| line.split(',').map(|v| v.trim_matches('"')).collect::<Vec<_>>());
     let header = lines.next().unwrap();
     let rows: Vec<Vec<&str>> = lines.collect();
     wanted
         .iter()
         .map(|name| {
             let index = header.iter().position(|h| h == name).unwrap();
-            let values: Vec<Option<&str>> = rows.iter().map(|row| Some(row[index]).filter(|v| !v.is_empty())).collect();
+            let values: Vec<Option<&str>> =
+                rows.iter().map(|row| Some(row[index]).filter(|v| !v.is_empty())).collect();
             if values.iter().flatten().all(|v| v.parse::<f64>().is_ok()) {
-                let array: Float64Array = values.iter().map(|v| v.map(|v| v.parse::<f64>().unwrap())).collect();
+                let array: Float64Array =
+                    values.iter().map(|v| v.map(|v| v.parse::<f64>().unwrap())).collect();
                 (name.to_string(), Arc::new(array) as ArrayRef)
             } else {
                 texts(name, values)
@@ -102,7 +110,12 @@ pub(super) async fn try_train_with(
     let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     let stream = futures::stream::iter(batches.into_iter().map(Ok));
     let input = Box::pin(RecordBatchStreamAdapter::new(schema, stream));
-    let request = TrainRequest { algorithm, label: label.to_string(), options: options(given), primary_key: Vec::new() };
+    let request = TrainRequest {
+        algorithm,
+        label: label.to_string(),
+        options: options(given),
+        primary_key: Vec::new(),
+    };
     train(request, input, context).await
 }
 
@@ -110,11 +123,21 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-pub(super) fn try_train(data: RecordBatch, algorithm: Option<Algorithm>, label: &str, given: &[&str]) -> Result<Trained> {
+pub(super) fn try_train(
+    data: RecordBatch,
+    algorithm: Option<Algorithm>,
+    label: &str,
+    given: &[&str],
+) -> Result<Trained> {
     block_on(try_train_with(vec![data], algorithm, label, given, &context(2)))
 }
 
-pub(super) fn trained(data: Vec<Column>, algorithm: Algorithm, label: &str, given: &[&str]) -> Trained {
+pub(super) fn trained(
+    data: Vec<Column>,
+    algorithm: Algorithm,
+    label: &str,
+    given: &[&str],
+) -> Trained {
     try_train(batch(data), Some(algorithm), label, given).unwrap()
 }
 
@@ -122,17 +145,31 @@ pub(super) fn linear(data: Vec<Column>, label: &str, given: &[&str]) -> Trained 
     trained(data, Algorithm::LinearRegression, label, given)
 }
 
-pub(super) fn failure(data: Vec<Column>, algorithm: Algorithm, label: &str, given: &[&str]) -> Error {
+pub(super) fn failure(
+    data: Vec<Column>,
+    algorithm: Algorithm,
+    label: &str,
+    given: &[&str],
+) -> Error {
     try_train(batch(data), Some(algorithm), label, given).map(|_| ()).unwrap_err()
 }
 
 /// One of the six values of a weight; `term` may be `name=category`.
-pub(super) fn weight_of(model: &Model, term: &str, class: Option<&str>, value: usize) -> Option<f64> {
+pub(super) fn weight_of(
+    model: &Model,
+    term: &str,
+    class: Option<&str>,
+    value: usize,
+) -> Option<f64> {
     let (name, category) = term.split_once('=').map_or((term, None), |(n, c)| (n, Some(c)));
     let row = model
         .weights
         .iter()
-        .find(|w| w.term == name && w.category.as_deref() == category && (class.is_none() || w.class.as_deref() == class))
+        .find(|w| {
+            w.term == name
+                && w.category.as_deref() == category
+                && (class.is_none() || w.class.as_deref() == class)
+        })
         .unwrap_or_else(|| panic!("no weight {term}"));
     row.values[value]
 }
@@ -151,7 +188,8 @@ pub(super) fn statistic(model: &Model, name: &str) -> f64 {
 
 pub(super) fn metric(model: &Model, split: &str, name: &str) -> f64 {
     let evaluations = model.metrics().unwrap();
-    let row = evaluations.column(0).as_string::<i32>().iter().position(|s| s == Some(split)).unwrap();
+    let row =
+        evaluations.column(0).as_string::<i32>().iter().position(|s| s == Some(split)).unwrap();
     evaluations.column_by_name(name).unwrap().as_primitive::<Float64Type>().value(row)
 }
 
@@ -172,5 +210,9 @@ pub(super) fn close(actual: f64, expected: f64, tolerance: f64) {
 
 #[track_caller]
 pub(super) fn has_notice(trained: &Trained, part: &str) {
-    assert!(trained.notices.iter().any(|n| n.message.contains(part)), "no \"{part}\" among {:?}", trained.notices);
+    assert!(
+        trained.notices.iter().any(|n| n.message.contains(part)),
+        "no \"{part}\" among {:?}",
+        trained.notices
+    );
 }

@@ -19,7 +19,11 @@ fn norris() {
 
 #[test]
 fn no_intercept() {
-    let trained = linear(csv(include_str!("../testdata/noint1.csv"), &["y", "x"]), "y", &["intercept = false"]);
+    let trained = linear(
+        csv(include_str!("../testdata/noint1.csv"), &["y", "x"]),
+        "y",
+        &["intercept = false"],
+    );
     let model = &trained.model;
     close(estimate(model, "x"), 2.07438016528926, 1e-9);
     close(std_error(model, "x"), 0.0165289256198347, 1e-9);
@@ -83,10 +87,25 @@ fn wampler() {
     let model = check_wampler(include_str!("../testdata/wampler1.csv"), None, None);
     assert!(statistic(&model, "sigma") < 1e-8);
     // NIST's certified standard errors of Wampler3; those of Wampler5 are ten thousand times as large.
-    let errors = [2152.32624678170, 2363.55173469681, 779.343524331583, 101.475507550350, 5.64566512170752, 0.112324854679312];
-    check_wampler(include_str!("../testdata/wampler3.csv"), Some((2360.14502379268, 0.99999555902582)), Some(errors));
+    let errors = [
+        2152.32624678170,
+        2363.55173469681,
+        779.343524331583,
+        101.475507550350,
+        5.64566512170752,
+        0.112324854679312,
+    ];
+    check_wampler(
+        include_str!("../testdata/wampler3.csv"),
+        Some((2360.14502379268, 0.99999555902582)),
+        Some(errors),
+    );
     let errors = errors.map(|e| e * 1e4);
-    check_wampler(include_str!("../testdata/wampler5.csv"), Some((23601450.2379268, 0.0022466892157494)), Some(errors));
+    check_wampler(
+        include_str!("../testdata/wampler5.csv"),
+        Some((23601450.2379268, 0.0022466892157494)),
+        Some(errors),
+    );
 }
 
 /// A tenth-degree polynomial on a short range, as hard as NIST's Filip: the exact solution is all ones.
@@ -94,8 +113,11 @@ fn wampler() {
 fn beyond_double_precision_digits_hold_or_a_warning_says_so() {
     let x: Vec<f64> = (0..82).map(|i| -8.75 + f64::from(i) / 16.0).collect();
     let powers: Vec<Vec<f64>> = (1..=6).map(|p| x.iter().map(|x| x.powi(p)).collect()).collect();
-    let mut data: Vec<Column> =
-        powers.iter().enumerate().map(|(i, values)| numbers(&format!("x{}", i + 1), values.iter().copied())).collect();
+    let mut data: Vec<Column> = powers
+        .iter()
+        .enumerate()
+        .map(|(i, values)| numbers(&format!("x{}", i + 1), values.iter().copied()))
+        .collect();
     // Powers up to the sixth of sixteenths below 9 are exact, and so is their sum.
     data.push(numbers("y", (0..82).map(|row| 1.0 + powers.iter().map(|p| p[row]).sum::<f64>())));
     let trained = linear(data, "y", &[]);

@@ -48,7 +48,9 @@ fn the_tutorial_to_all_printed_digits() {
         numbers("flipper_length", [223.0, 213.0, 183.0, 214.0]),
         texts("sex", [Some("MALE"), Some("FEMALE"), Some("FEMALE"), None]),
     ];
-    for (actual, expected) in predict(model, &rows).into_iter().zip([5413.510134, 4768.351092, 3235.896372, 4740.790700]) {
+    for (actual, expected) in
+        predict(model, &rows).into_iter().zip([5413.510134, 4768.351092, 3235.896372, 4740.790700])
+    {
         close(actual, expected, 1e-9);
     }
     let effects = [

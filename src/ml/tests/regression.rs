@@ -1,6 +1,8 @@
 //! Linear regression on published examples, and penalties against scikit-learn.
 
-use super::{Column, close, csv, estimate, linear, metric, numbers, predict, statistic, texts, weight_of};
+use super::{
+    Column, close, csv, estimate, linear, metric, numbers, predict, statistic, texts, weight_of,
+};
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 
@@ -72,8 +74,15 @@ fn mtcars_by_weight() {
 #[test]
 fn mtcars_with_a_category() {
     let mut data = mtcars(&["mpg", "wt", "cyl"]);
-    let cylinders: Vec<String> =
-        data.pop().unwrap().1.as_primitive::<Float64Type>().values().iter().map(|c| c.to_string()).collect();
+    let cylinders: Vec<String> = data
+        .pop()
+        .unwrap()
+        .1
+        .as_primitive::<Float64Type>()
+        .values()
+        .iter()
+        .map(|c| c.to_string())
+        .collect();
     data.push(texts("cyl", cylinders.iter().map(|c| Some(c.as_str()))));
     let trained = linear(data, "mpg", &[]);
     close(estimate(&trained.model, "(intercept)"), 33.99079401, 1e-9);
@@ -88,11 +97,25 @@ fn mtcars_with_a_category() {
 fn inference() {
     let trained = linear(mtcars(&["mpg", "wt", "hp"]), "mpg", &[]);
     let model = &trained.model;
-    let expected = [37.22727011644705, 1.5987875379993737, 23.284688697931067, 2.5654585119831155e-20, 33.957382452258365, 40.49715778063574];
+    let expected = [
+        37.22727011644705,
+        1.5987875379993737,
+        23.284688697931067,
+        2.5654585119831155e-20,
+        33.957382452258365,
+        40.49715778063574,
+    ];
     for (value, expected) in expected.into_iter().enumerate() {
         close(weight_of(model, "(intercept)", None, value).unwrap(), expected, 1e-9);
     }
-    let expected = [-0.03177294698216253, 0.009029709675855783, -3.5187119102089266, 0.0014512285315688661, -0.050240776871075254, -0.013305117093249798];
+    let expected = [
+        -0.03177294698216253,
+        0.009029709675855783,
+        -3.5187119102089266,
+        0.0014512285315688661,
+        -0.050240776871075254,
+        -0.013305117093249798,
+    ];
     for (value, expected) in expected.into_iter().enumerate() {
         close(weight_of(model, "hp", None, value).unwrap(), expected, 1e-9);
     }
@@ -130,7 +153,8 @@ fn weights() {
     close(estimate(&ridge.model, "hp"), -0.0328008451207611, 1e-9);
 }
 
-const DIABETES: [&str; 11] = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6", "target"];
+const DIABETES: [&str; 11] =
+    ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6", "target"];
 
 fn diabetes(given: &[&str]) -> crate::ml::Trained {
     linear(csv(include_str!("../testdata/diabetes.csv"), &DIABETES), "target", given)

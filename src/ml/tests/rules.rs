@@ -14,7 +14,8 @@ fn table(n: usize) -> RecordBatch {
         (state >> 33) as f64 / (1u64 << 31) as f64
     };
     let cities = ["berlin", "kyiv", "lima", "oslo"];
-    let (mut a, mut b, mut city, mut y, mut class) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut a, mut b, mut city, mut y, mut class) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..n {
         let (x, z, c) = (draw() * 10.0, (draw() * 50.0).floor(), (draw() * 4.4) as usize);
         a.push(if draw() < 0.03 { None } else { Some(x) });
@@ -22,7 +23,15 @@ fn table(n: usize) -> RecordBatch {
         city.push(cities.get(c).copied());
         let target = 3.0 * x - z * 0.2 + c as f64 * 4.0 + draw();
         y.push(target);
-        class.push(["high", "low", "middle"][if target > 25.0 { 0 } else if target < 10.0 { 1 } else { 2 }]);
+        class.push(
+            ["high", "low", "middle"][if target > 25.0 {
+                0
+            } else if target < 10.0 {
+                1
+            } else {
+                2
+            }],
+        );
     }
     batch(vec![
         ("a".into(), Arc::new(Float64Array::from(a)) as ArrayRef),
@@ -34,19 +43,29 @@ fn table(n: usize) -> RecordBatch {
 }
 
 fn without(data: &RecordBatch, name: &str) -> RecordBatch {
-    let keep: Vec<usize> = (0..data.num_columns()).filter(|i| data.schema().field(*i).name() != name).collect();
+    let keep: Vec<usize> =
+        (0..data.num_columns()).filter(|i| data.schema().field(*i).name() != name).collect();
     data.project(&keep).unwrap()
 }
 
-fn hash(batches: Vec<RecordBatch>, algorithm: Algorithm, label: &str, given: &[&str], threads: usize) -> String {
-    let trained = block_on(try_train_with(batches, Some(algorithm), label, given, &context(threads))).unwrap();
+fn hash(
+    batches: Vec<RecordBatch>,
+    algorithm: Algorithm,
+    label: &str,
+    given: &[&str],
+    threads: usize,
+) -> String {
+    let trained =
+        block_on(try_train_with(batches, Some(algorithm), label, given, &context(threads)))
+            .unwrap();
     content_hash(&to_parts(&trained.model).unwrap())
 }
 
 #[test]
 fn the_same_rows_give_the_same_bits() {
     let data = table(2000);
-    let reversed = take_record_batch(&data, &UInt32Array::from_iter_values((0..2000).rev())).unwrap();
+    let reversed =
+        take_record_batch(&data, &UInt32Array::from_iter_values((0..2000).rev())).unwrap();
     let cases = [
         (Algorithm::LinearRegression, "y", &["l2 = 1"][..]),
         (Algorithm::LinearRegression, "y", &[][..]),
@@ -63,8 +82,16 @@ fn the_same_rows_give_the_same_bits() {
         let pieces: Vec<RecordBatch> = (0..20).map(|i| data.slice(i * 100, 100)).collect();
         assert_eq!(expected, hash(pieces, algorithm, label, given, 1), "in other batches");
         let seeded = [given, &["seed = 43"][..]].concat();
-        assert_ne!(expected, hash(vec![data.clone()], algorithm, label, &seeded, 1), "another seed");
-        assert_ne!(expected, hash(vec![data.slice(1, 1999)], algorithm, label, given, 1), "a row less");
+        assert_ne!(
+            expected,
+            hash(vec![data.clone()], algorithm, label, &seeded, 1),
+            "another seed"
+        );
+        assert_ne!(
+            expected,
+            hash(vec![data.slice(1, 1999)], algorithm, label, given, 1),
+            "a row less"
+        );
     }
 }
 
@@ -82,7 +109,10 @@ fn a_split_holds_rows_back() {
     assert!(metric(&trained.model, "test", "r2_score") > 0.9);
     let refitted = try_train(data, None, "y", &["refit = true"]).unwrap();
     assert_eq!(refitted.model.n_rows(), 2000);
-    assert_eq!(metric(&refitted.model, "test", "r2_score"), metric(&trained.model, "test", "r2_score"));
+    assert_eq!(
+        metric(&refitted.model, "test", "r2_score"),
+        metric(&trained.model, "test", "r2_score")
+    );
 }
 
 #[test]
@@ -105,13 +135,17 @@ fn small_tables_are_not_split_unless_asked() {
 
 #[test]
 fn split_columns_are_no_features() {
-    let mut columns: Vec<Column> = vec![numbers("x", (0..100).map(f64::from)), numbers("y", (0..100).map(|i| f64::from(i) * 2.0))];
+    let mut columns: Vec<Column> = vec![
+        numbers("x", (0..100).map(f64::from)),
+        numbers("y", (0..100).map(|i| f64::from(i) * 2.0)),
+    ];
     columns.push(texts("part", (0..100).map(|i| Some(if i < 70 { "train" } else { "test" }))));
     columns.push(integers("day", 0..100));
     columns.push(numbers("w", (0..100).map(|i| f64::from(i % 3))));
     let given = ["split = column", "split_column = part", "weight_column = w", "split_key = day"];
     let trained = linear(columns.clone(), "y", &given);
-    let names: Vec<&str> = trained.model.signature().features.iter().map(|f| f.name.as_str()).collect();
+    let names: Vec<&str> =
+        trained.model.signature().features.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["x"]);
     assert_eq!(trained.rows_skipped, 34);
     let trained = linear(columns, "y", &["split = sequential", "split_column = day"]);
@@ -144,16 +178,27 @@ fn nulls_are_imputed_refused_or_skipped() {
         let x: Float64Array = [Some(1.0), Some(2.0), None, Some(4.0)].into_iter().collect();
         vec![("x".to_string(), Arc::new(x) as ArrayRef), numbers("y", [1.0, 2.0, 3.0, 4.0])]
     };
-    let query: Vec<ArrayRef> = vec![Arc::new([Some(2.0), None].into_iter().collect::<Float64Array>())];
+    let query: Vec<ArrayRef> =
+        vec![Arc::new([Some(2.0), None].into_iter().collect::<Float64Array>())];
     let skip = linear(data(), "y", &["nulls = skip"]);
     assert_eq!(skip.rows_skipped, 1);
     let prediction = skip.model.predict(&query, 2).unwrap();
     let values = prediction.values(&skip.model.prediction_type()).unwrap();
     assert!(values.is_valid(0) && values.is_null(1));
-    assert_eq!(failure(data(), Algorithm::LinearRegression, "y", &["nulls = error"]).object().column.as_deref(), Some("x"));
+    assert_eq!(
+        failure(data(), Algorithm::LinearRegression, "y", &["nulls = error"])
+            .object()
+            .column
+            .as_deref(),
+        Some("x")
+    );
     let impute = linear(data(), "y", &[]);
     let mean = 7.0 / 3.0;
-    close(predict(&impute.model, &[("x".into(), Arc::clone(&query[0]))])[1], predict(&impute.model, &[numbers("x", [mean])])[0], 1e-12);
+    close(
+        predict(&impute.model, &[("x".into(), Arc::clone(&query[0]))])[1],
+        predict(&impute.model, &[numbers("x", [mean])])[0],
+        1e-12,
+    );
 }
 
 #[test]
