@@ -3,5 +3,6 @@
 pub mod catalog;
 pub mod delta;
 pub mod error;
+pub mod session;
 pub mod sqlstate;
 pub mod suggest;
