@@ -1,0 +1,172 @@
+//! The session settings that change how a value is written or read.
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono_tz::Tz;
+
+/// What the text of a value depends on besides the value.
+///
+/// DateStyle is always ISO and IntervalStyle always postgres.
+#[derive(Debug, Clone)]
+pub struct EncodeSettings {
+    /// TimeZone.
+    pub time_zone: SessionZone,
+    /// extra_float_digits: above 0 the shortest text that reads back the same, else fewer digits.
+    pub extra_float_digits: i32,
+    /// bytea_output.
+    pub bytea_output: ByteaOutput,
+    /// The order that DateStyle gives for input such as `01/02/2020`.
+    pub date_order: DateOrder,
+}
+
+impl Default for EncodeSettings {
+    fn default() -> Self {
+        Self {
+            time_zone: SessionZone::utc(),
+            extra_float_digits: 1,
+            bytea_output: ByteaOutput::Hex,
+            date_order: DateOrder::Mdy,
+        }
+    }
+}
+
+/// bytea_output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteaOutput {
+    /// `\x6162`
+    Hex,
+    /// `ab\000`
+    Escape,
+}
+
+/// The order of day, month and year in ambiguous input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateOrder {
+    /// Month, day, year.
+    Mdy,
+    /// Day, month, year.
+    Dmy,
+    /// Year, month, day.
+    Ymd,
+}
+
+/// A time zone of a session, with the name that SHOW answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionZone {
+    name: String,
+    rule: Rule,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    Named(Tz),
+    /// Seconds east of UTC.
+    Fixed(i32),
+}
+
+impl SessionZone {
+    /// UTC.
+    #[must_use]
+    pub fn utc() -> Self {
+        Self { name: "UTC".into(), rule: Rule::Fixed(0) }
+    }
+
+    /// A zone of the time zone database.
+    #[must_use]
+    pub fn named(tz: Tz) -> Self {
+        match tz {
+            Tz::UTC | Tz::Etc__UTC | Tz::GMT | Tz::Etc__GMT => {
+                Self { name: tz.name().into(), rule: Rule::Fixed(0) }
+            }
+            _ => Self { name: tz.name().into(), rule: Rule::Named(tz) },
+        }
+    }
+
+    /// A constant distance, in seconds east of UTC, named as PostgreSQL names it: `<+05:30>-05:30`.
+    #[must_use]
+    pub fn fixed(seconds_east: i32) -> Self {
+        let name = |seconds: i32| {
+            let (sign, abs) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+            match (abs / 60 % 60, abs % 60) {
+                (0, 0) => format!("{sign}{:02}", abs / 3600),
+                (m, 0) => format!("{sign}{:02}:{m:02}", abs / 3600),
+                (m, s) => format!("{sign}{:02}:{m:02}:{s:02}", abs / 3600),
+            }
+        };
+        // The second half is POSIX, where west is positive and the plus sign is left out.
+        let posix = name(-seconds_east);
+        let posix = posix.strip_prefix('+').unwrap_or(&posix);
+        Self { name: format!("<{}>{posix}", name(seconds_east)), rule: Rule::Fixed(seconds_east) }
+    }
+
+    /// Reads what SET TIME ZONE takes: a name in any case, or a number of hours east of UTC.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(hours) = text.parse::<f64>() {
+            let within = hours.is_finite() && hours.abs() <= 168.0;
+            return within.then(|| Self::fixed((hours * 3600.0).round() as i32));
+        }
+        if text.eq_ignore_ascii_case("utc") {
+            return Some(Self::utc());
+        }
+        if ["z", "zulu"].iter().any(|z| text.eq_ignore_ascii_case(z)) {
+            return Some(Self { name: text.into(), rule: Rule::Fixed(0) });
+        }
+        if let Ok(tz) = text.parse::<Tz>() {
+            return Some(Self::named(tz));
+        }
+        chrono_tz::TZ_VARIANTS
+            .iter()
+            .find(|tz| tz.name().eq_ignore_ascii_case(text))
+            .map(|tz| Self::named(*tz))
+    }
+
+    /// The name that SHOW TimeZone answers.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The constant offset in seconds, if the zone has no rules.
+    pub(crate) fn constant(&self) -> Option<i32> {
+        match self.rule {
+            Rule::Fixed(seconds) => Some(seconds),
+            Rule::Named(_) => None,
+        }
+    }
+
+    /// Seconds east of UTC at an instant, in seconds since 1970.
+    #[must_use]
+    pub fn offset_at(&self, utc_seconds: i64) -> i32 {
+        match self.rule {
+            Rule::Fixed(seconds) => seconds,
+            Rule::Named(tz) => {
+                let utc = clamped(utc_seconds);
+                tz.offset_from_utc_datetime(&utc).fix().local_minus_utc()
+            }
+        }
+    }
+
+    /// Seconds east of UTC at a local time, in seconds since 1970-01-01 00:00 local.
+    ///
+    /// As PostgreSQL has it, a time that the clocks skip counts from before the change, one that
+    /// they show twice from after it.
+    #[must_use]
+    pub fn offset_at_local(&self, local_seconds: i64) -> i32 {
+        match self.rule {
+            Rule::Fixed(seconds) => seconds,
+            Rule::Named(tz) => match tz.offset_from_local_datetime(&clamped(local_seconds)) {
+                LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => {
+                    offset.fix().local_minus_utc()
+                }
+                LocalResult::None => self.offset_at(local_seconds - 86_400),
+            },
+        }
+    }
+}
+
+/// A point in time that chrono can hold, at its own bounds for what lies beyond.
+fn clamped(seconds: i64) -> NaiveDateTime {
+    let bound = if seconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp(seconds, 0).unwrap_or(bound).naive_utc()
+}
