@@ -1,12 +1,16 @@
 //! One client's session: settings, transaction, prepared statements. The one way that statements run.
 
+mod stand_in;
+
 use crate::error::{Error, Notice, Result};
+use crate::format::EncodeSettings;
 use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use tokio::sync::mpsc;
@@ -15,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// What all sessions of a process share: the warehouse, memory, the runtime that queries run on.
 pub struct Engine {
     next_pid: AtomicI32,
+    runtime: tokio::runtime::Handle,
 }
 
 impl Engine {
@@ -23,7 +28,13 @@ impl Engine {
     /// # Errors
     /// 58P01, 42501, 55000 … with a hint if the folder is no warehouse that can be used.
     pub async fn open(_data: &std::path::Path) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { next_pid: AtomicI32::new(1) }))
+        let runtime = tokio::runtime::Handle::current();
+        Ok(Arc::new(Self { next_pid: AtomicI32::new(1), runtime }))
+    }
+
+    /// The runtime that the engine was opened on: sessions and their queries run there.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
     }
 }
 
@@ -105,8 +116,7 @@ pub enum Response {
     Empty,
 }
 
-/// Options of COPY; the real ones are `format::copy::CopyOptions`.
-pub type CopyOptions = ();
+pub use crate::format::CopyOptions;
 
 /// The receiving end of COPY FROM STDIN.
 #[async_trait::async_trait]
@@ -135,6 +145,11 @@ impl CancelHandle {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).cancel();
     }
 
+    /// The token of the statement that runs now or ran last.
+    pub fn current(&self) -> CancellationToken {
+        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     /// A fresh token for the next statement.
     pub fn arm(&self) -> CancellationToken {
         let token = CancellationToken::new();
@@ -151,6 +166,7 @@ pub struct Session {
     context: SessionContext,
     status: TransactionStatus,
     parameters_sent: bool,
+    statements: HashMap<String, Arc<Prepared>>,
 }
 
 impl Session {
@@ -176,6 +192,7 @@ impl Session {
             context: SessionContext::new(),
             status: TransactionStatus::Idle,
             parameters_sent: false,
+            statements: HashMap::new(),
         };
         Ok((session, receiver))
     }
@@ -196,6 +213,21 @@ impl Session {
             return Vec::new();
         }
         vec![("server_version".into(), "16.6".into()), ("client_encoding".into(), "UTF8".into())]
+    }
+
+    /// The named prepared statements, of Parse and of SQL's PREPARE alike.
+    pub fn statements(&mut self) -> &mut HashMap<String, Arc<Prepared>> {
+        &mut self.statements
+    }
+
+    /// The columns of an open cursor of DECLARE.
+    pub fn cursor_columns(&self, _name: &str) -> Option<SchemaRef> {
+        None
+    }
+
+    /// The settings that decide how values look.
+    pub fn encode_settings(&self) -> EncodeSettings {
+        EncodeSettings::default()
     }
 
     /// Where the session stands.
@@ -219,13 +251,28 @@ impl Session {
     ///
     /// # Errors
     /// 42601 for more than one statement, and whatever planning finds.
-    pub async fn prepare(&mut self, sql: &str, _parameter_oids: &[u32]) -> Result<Prepared> {
-        let Some(statement) = self.parse_script(sql)?.pop() else {
+    pub async fn prepare(&mut self, sql: &str, oids: &[u32]) -> Result<Prepared> {
+        let mut statements = self.parse_script(sql)?;
+        if statements.len() > 1 {
+            return Err(Error::new(
+                SqlState::SyntaxError,
+                "cannot insert multiple commands into a prepared statement",
+            ));
+        }
+        let Some(statement) = statements.pop() else {
             return Ok(Prepared { statement: None, parameters: Vec::new(), columns: None });
         };
+        if !stand_in::is_query(&statement.text) {
+            return Ok(Prepared {
+                statement: Some(statement),
+                parameters: Vec::new(),
+                columns: None,
+            });
+        }
         let frame = self.context.sql(&statement.text).await?;
+        let parameters = stand_in::parameters(frame.logical_plan(), oids)?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
-        Ok(Prepared { statement: Some(statement), parameters: Vec::new(), columns: Some(schema) })
+        Ok(Prepared { statement: Some(statement), parameters, columns: Some(schema) })
     }
 
     /// Begins a group of statements that commit or fail together unless they say otherwise: a
@@ -248,14 +295,19 @@ impl Session {
     pub async fn execute(
         &mut self,
         statement: &Statement,
-        _parameters: &[ScalarValue],
+        parameters: &[ScalarValue],
     ) -> Result<Response> {
-        let _token = self.cancel.arm();
+        let token = self.cancel.arm();
         let _ = self.notices.send(Notice::notice("stand-in session"));
-        let frame = self.context.sql(&statement.text).await?;
-        let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-        let stream = frame.execute_stream().await?;
-        Ok(Response::Rows { schema, stream, tag: "SELECT", counted: true })
+        tokio::select! {
+            response = stand_in::execute(
+                &self.context, &mut self.status, &statement.text, parameters,
+            ) => response,
+            () = token.cancelled() => Err(Error::new(
+                SqlState::QueryCanceled,
+                "canceling statement due to user request",
+            )),
+        }
     }
 
     /// Says that the response of the last statement failed while it was sent (a stream's error, a
