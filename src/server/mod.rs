@@ -1,0 +1,3 @@
+//! The doors of the server: PostgreSQL's wire protocol.
+
+pub mod pg;
