@@ -8,6 +8,8 @@ pub mod scan;
 pub mod schema;
 pub mod state;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 mod text;
 pub mod writer;
 
