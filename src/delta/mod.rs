@@ -3,12 +3,15 @@
 //! This folder knows nothing of the warehouse log; `deltalake` is imported only here.
 
 pub mod actions;
+pub mod constraints;
 pub mod location;
 pub mod log;
 pub mod scan;
 pub mod schema;
 pub mod state;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 mod text;
 pub mod writer;
 
