@@ -15,6 +15,8 @@ pub struct Settings {
     /// What RESET goes back to, where the start of the connection said so.
     startup: BTreeMap<&'static str, String>,
     values: BTreeMap<&'static str, String>,
+    /// What SET LOCAL covered: the values to go back to at the end of the transaction.
+    covered: BTreeMap<&'static str, Option<String>>,
 }
 
 impl Settings {
@@ -62,6 +64,28 @@ impl Settings {
         let value = check(setting, value)?;
         self.values.insert(setting.name, value);
         Ok(())
+    }
+
+    /// Sets a value until the transaction ends.
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
+    pub fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
+        let setting = Self::known(name)?;
+        let before = self.values.get(setting.name).cloned();
+        self.set(name, value)?;
+        self.covered.entry(setting.name).or_insert(before);
+        Ok(())
+    }
+
+    /// Takes back what SET LOCAL did.
+    pub fn end_transaction(&mut self) {
+        for (name, before) in std::mem::take(&mut self.covered) {
+            match before {
+                Some(value) => self.values.insert(name, value),
+                None => self.values.remove(name),
+            };
+        }
     }
 
     /// Sets a value that RESET goes back to: what the client's startup message said.

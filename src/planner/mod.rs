@@ -25,7 +25,7 @@ pub use execute::{CancelReason, Canceller, one_batch};
 pub use files::{CsvSource, resolve_path};
 pub use models::{ModelCache, ResolvedModel, find_model, resolve_model};
 pub use names::display_name;
-pub use relations::{Resolved, feature_hint, resolve_relation, resolve_table, split_name};
+pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
 pub use services::{Limits, Services};
 pub use types::sql_type_of;
 

@@ -1,42 +1,41 @@
 //! One client's session: settings, transaction, prepared statements. The one way that statements run.
+//!
+//! psql, drivers and the embedded shell all go through [`Session::execute`]: check the state, find
+//! or begin the transaction, run, commit or roll back.
 
-mod stand_in;
+mod cancel;
+mod copy;
+mod engine;
+mod transaction;
 
+pub use crate::format::CopyOptions;
+pub use crate::statements::Response;
+pub use cancel::CancelHandle;
+pub use copy::CopyIn;
+pub use engine::{Engine, EngineOptions};
+pub use transaction::TransactionStatus;
+
+use crate::config::Settings;
 use crate::error::{Error, Notice, Result};
-use crate::format::EncodeSettings;
+use crate::format::{EncodeSettings, arrow_type_of, pg_type_of};
+use crate::parser::Script;
+use crate::planner::{CATALOG, Canceller, Environment, Parameters};
 use crate::sqlstate::SqlState;
-use arrow::datatypes::{DataType, SchemaRef};
+use crate::statements::{self, Describe, Execution, Kind, Parsed};
+use crate::warehouse::{CommitInfo, Transaction};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::SessionContext;
+use engine::Activity;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use transaction::Block;
 
-/// What all sessions of a process share: the warehouse, memory, the runtime that queries run on.
-pub struct Engine {
-    next_pid: AtomicI32,
-    runtime: tokio::runtime::Handle,
-}
-
-impl Engine {
-    /// Opens the warehouse in a folder.
-    ///
-    /// # Errors
-    /// 58P01, 42501, 55000 … with a hint if the folder is no warehouse that can be used.
-    pub async fn open(_data: &std::path::Path) -> Result<Arc<Self>> {
-        let runtime = tokio::runtime::Handle::current();
-        Ok(Arc::new(Self { next_pid: AtomicI32::new(1), runtime }))
-    }
-
-    /// The runtime that the engine was opened on: sessions and their queries run there.
-    pub fn runtime(&self) -> &tokio::runtime::Handle {
-        &self.runtime
-    }
-}
+/// How often an autocommit statement that lost to a concurrent commit runs again.
+const RETRIES: usize = 20;
 
 /// What a client says at the start of a connection.
 #[derive(Debug, Clone, Default)]
@@ -49,21 +48,10 @@ pub struct Startup {
     pub settings: Vec<(String, String)>,
 }
 
-/// Where a session stands, as ReadyForQuery reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionStatus {
-    /// `I`: no transaction block.
-    Idle,
-    /// `T`: in a block.
-    Active,
-    /// `E`: in a block that failed.
-    Failed,
-}
-
 /// A parsed statement with its place in the client's text.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    text: String,
+    parsed: Parsed,
 }
 
 /// A prepared statement: what Parse leaves behind.
@@ -86,87 +74,19 @@ pub struct Parameter {
     pub data_type: DataType,
 }
 
-/// What a statement answers with.
-pub enum Response {
-    /// Rows, streamed; the tag is the command's name, followed by the row count if `counted`.
-    Rows {
-        /// The columns; field metadata may name a PostgreSQL type (see `format::types`).
-        schema: SchemaRef,
-        /// The rows.
-        stream: SendableRecordBatchStream,
-        /// `SELECT`, `SHOW`, `EXPLAIN`, `FETCH` …
-        tag: &'static str,
-        /// Whether the row count follows the tag.
-        counted: bool,
-    },
-    /// Done; the whole command tag, such as `INSERT 0 3`.
-    Complete(String),
-    /// The client sends rows now.
-    CopyIn(Box<dyn CopyIn>),
-    /// The server sends rows in COPY format now; the tag is `COPY n`.
-    CopyOut {
-        /// The columns.
-        schema: SchemaRef,
-        /// The rows.
-        stream: SendableRecordBatchStream,
-        /// The format and its options.
-        options: CopyOptions,
-    },
-    /// The text held no statement.
-    Empty,
-}
-
-pub use crate::format::CopyOptions;
-
-/// The receiving end of COPY FROM STDIN.
-#[async_trait::async_trait]
-pub trait CopyIn: Send {
-    /// 0 for text, 1 for binary: the overall format of CopyInResponse.
-    fn format(&self) -> i8;
-    /// The number of columns.
-    fn columns(&self) -> usize;
-    /// Takes a piece of the client's data; applies back pressure.
-    async fn push(&mut self, data: &[u8]) -> Result<()>;
-    /// The client is done: inserts all rows and gives the command tag.
-    async fn finish(self: Box<Self>) -> Result<String>;
-    /// The client gave up; nothing is inserted.
-    async fn abort(self: Box<Self>, reason: &str) -> Error;
-}
-
-/// Stops a session's running statement; can be used from any thread.
-#[derive(Debug, Clone, Default)]
-pub struct CancelHandle {
-    current: Arc<std::sync::Mutex<CancellationToken>>,
-}
-
-impl CancelHandle {
-    /// Cancels the statement that runs now, if one does.
-    pub fn cancel(&self) {
-        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).cancel();
-    }
-
-    /// The token of the statement that runs now or ran last.
-    pub fn current(&self) -> CancellationToken {
-        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// A fresh token for the next statement.
-    pub fn arm(&self) -> CancellationToken {
-        let token = CancellationToken::new();
-        *self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = token.clone();
-        token
-    }
-}
-
 /// One client's session.
 pub struct Session {
+    engine: Arc<Engine>,
+    role: String,
     pid: i32,
+    activity: Arc<Activity>,
     cancel: CancelHandle,
     notices: mpsc::UnboundedSender<Notice>,
-    context: SessionContext,
-    status: TransactionStatus,
-    parameters_sent: bool,
+    settings: Settings,
+    /// What the client was told of its settings.
+    reported: Vec<(String, String)>,
     statements: HashMap<String, Arc<Prepared>>,
+    block: Block,
 }
 
 impl Session {
@@ -178,21 +98,41 @@ impl Session {
         engine: &Arc<Engine>,
         startup: &Startup,
     ) -> Result<(Self, mpsc::UnboundedReceiver<Notice>)> {
-        if !startup.database.is_empty() && startup.database != "cenote" {
+        if !startup.database.is_empty() && startup.database != CATALOG {
             return Err(Error::new(
                 SqlState::InvalidCatalogName,
                 format!("database \"{}\" does not exist", startup.database),
-            ));
+            )
+            .hint(format!("The only database is \"{CATALOG}\".")));
+        }
+        let role = if startup.user.is_empty() { engine::ROLE } else { startup.user.as_str() };
+        if role != engine::ROLE {
+            return Err(Error::new(
+                SqlState::InvalidAuthorizationSpecification,
+                format!("role \"{role}\" does not exist"),
+            )
+            .hint(format!("The only role is \"{}\"; roles come with logins.", engine::ROLE)));
+        }
+        let mut settings = Settings::default();
+        for (name, value) in &startup.settings {
+            // Parameters of the protocol itself, and those of newer clients, are no settings.
+            if name != "replication" && !name.starts_with("_pq_.") {
+                settings.set_at_startup(name, value)?;
+            }
         }
         let (notices, receiver) = mpsc::unbounded_channel();
+        let (pid, activity) = engine.enter(role, settings.get("application_name")?);
         let session = Self {
-            pid: engine.next_pid.fetch_add(1, Ordering::Relaxed),
+            engine: engine.clone(),
+            role: role.to_owned(),
+            pid,
+            activity,
             cancel: CancelHandle::default(),
             notices,
-            context: SessionContext::new(),
-            status: TransactionStatus::Idle,
-            parameters_sent: false,
+            settings,
+            reported: Vec::new(),
             statements: HashMap::new(),
+            block: Block::default(),
         };
         Ok((session, receiver))
     }
@@ -209,30 +149,25 @@ impl Session {
 
     /// ParameterStatus values that the client has not been told yet; all of them at first.
     pub fn changed_parameters(&mut self) -> Vec<(String, String)> {
-        if std::mem::replace(&mut self.parameters_sent, true) {
-            return Vec::new();
-        }
-        vec![("server_version".into(), "16.6".into()), ("client_encoding".into(), "UTF8".into())]
+        let now = self.settings.reported();
+        let changed = now.iter().filter(|p| !self.reported.contains(p)).cloned().collect();
+        self.reported = now;
+        changed
     }
 
-    /// The named prepared statements, of Parse and of SQL's PREPARE alike.
+    /// The named prepared statements.
     pub fn statements(&mut self) -> &mut HashMap<String, Arc<Prepared>> {
         &mut self.statements
     }
 
-    /// The columns of an open cursor of DECLARE.
-    pub fn cursor_columns(&self, _name: &str) -> Option<SchemaRef> {
-        None
-    }
-
     /// The settings that decide how values look.
     pub fn encode_settings(&self) -> EncodeSettings {
-        EncodeSettings::default()
+        self.settings.encode()
     }
 
     /// Where the session stands.
     pub fn status(&self) -> TransactionStatus {
-        self.status
+        self.block.status()
     }
 
     /// Splits and parses a simple query's text. A syntax error anywhere means that nothing runs.
@@ -240,11 +175,10 @@ impl Session {
     /// # Errors
     /// 42601 with the position in `sql`.
     pub fn parse_script(&self, sql: &str) -> Result<Vec<Statement>> {
-        Ok(sql
-            .split(';')
-            .filter(|s| !s.trim().is_empty())
-            .map(|s| Statement { text: s.to_owned() })
-            .collect())
+        Script::split(sql)?
+            .iter()
+            .map(|slice| Ok(Statement { parsed: statements::parse(slice)? }))
+            .collect()
     }
 
     /// Parses and describes a statement for the extended protocol.
@@ -262,29 +196,32 @@ impl Session {
         let Some(statement) = statements.pop() else {
             return Ok(Prepared { statement: None, parameters: Vec::new(), columns: None });
         };
-        if !stand_in::is_query(&statement.text) {
-            return Ok(Prepared {
-                statement: Some(statement),
-                parameters: Vec::new(),
-                columns: None,
-            });
-        }
-        let frame = self.context.sql(&statement.text).await?;
-        let parameters = stand_in::parameters(frame.logical_plan(), oids)?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        Ok(Prepared { statement: Some(statement), parameters, columns: Some(schema) })
-    }
-
-    /// Begins a group of statements that commit or fail together unless they say otherwise: a
-    /// simple query with more than one statement, or the messages up to a Sync.
-    pub fn begin_implicit(&mut self) {}
-
-    /// Ends the group: commits it, or rolls back if one of its statements failed.
-    ///
-    /// # Errors
-    /// 40001 and the like from the commit.
-    pub async fn end_implicit(&mut self) -> Result<()> {
-        Ok(())
+        self.refuse_if_failed(&statement.parsed)?;
+        let types = oids.iter().map(|oid| given_type(*oid)).collect::<Result<Vec<_>>>()?;
+        let transaction = self.transaction().await?;
+        let environment = self.environment();
+        let parameters = Parameters { types, values: None };
+        let describe = Describe {
+            slice: &statement.parsed.slice,
+            environment: &environment,
+            transaction: &transaction,
+            parameters: &parameters,
+        };
+        let described = statement.parsed.statement.describe(&describe).await;
+        let description = described.inspect_err(|_| self.block.fail())?;
+        let parameters = description
+            .parameters
+            .into_iter()
+            .enumerate()
+            .map(|(i, data_type)| {
+                let asked = oids.get(i).copied().filter(|oid| *oid != 0);
+                let oid = asked.unwrap_or_else(|| {
+                    pg_type_of(&Field::new("", data_type.clone(), true)).oid()
+                });
+                Parameter { oid, data_type }
+            })
+            .collect();
+        Ok(Prepared { statement: Some(statement), parameters, columns: description.columns })
     }
 
     /// Runs one statement. Outside a block and a group it commits before it returns (rows of a
@@ -297,16 +234,158 @@ impl Session {
         statement: &Statement,
         parameters: &[ScalarValue],
     ) -> Result<Response> {
-        let token = self.cancel.arm();
-        let _ = self.notices.send(Notice::notice("stand-in session"));
-        tokio::select! {
-            response = stand_in::execute(
-                &self.context, &mut self.status, &statement.text, parameters,
-            ) => response,
-            () = token.cancelled() => Err(Error::new(
-                SqlState::QueryCanceled,
-                "canceling statement due to user request",
-            )),
+        let canceller = self.cancel.arm(self.settings.statement_timeout());
+        let parsed = &statement.parsed;
+        self.activity.begin(parsed.slice.text());
+        let parameters = Parameters {
+            types: parameters.iter().map(|v| Some(v.data_type())).collect(),
+            values: (!parameters.is_empty()).then(|| parameters.to_vec()),
+        };
+        let result = match parsed.statement.kind() {
+            Kind::Control(control) => self.control(control).await,
+            kind => match self.refuse_if_failed(parsed) {
+                Ok(()) => self.run(parsed, &kind, &parameters, &canceller).await,
+                Err(e) => Err(e),
+            },
+        };
+        self.activity.end();
+        if result.is_err() {
+            self.block.fail();
+        }
+        result
+    }
+
+    fn refuse_if_failed(&self, parsed: &Parsed) -> Result<()> {
+        let ends_block = matches!(parsed.statement.kind(), Kind::Control(_));
+        if self.status() != TransactionStatus::Failed || ends_block {
+            return Ok(());
+        }
+        Err(Error::new(
+            SqlState::InFailedSqlTransaction,
+            "current transaction is aborted, commands ignored until end of transaction block",
+        ))
+    }
+
+    /// Runs a statement in the block's transaction, or in one of its own that is committed.
+    async fn run(
+        &mut self,
+        parsed: &Parsed,
+        kind: &Kind,
+        parameters: &Parameters,
+        canceller: &Canceller,
+    ) -> Result<Response> {
+        if *kind == Kind::Write && self.block.is_read_only(self.settings.default_read_only()) {
+            let what = parsed.statement.name().replace('_', " ").to_uppercase();
+            return Err(Error::new(
+                SqlState::ReadOnlySqlTransaction,
+                format!("cannot execute {what} in a read-only transaction"),
+            ));
+        }
+        for attempt in 0.. {
+            let transaction = self.transaction().await?;
+            let result = self.attempt(parsed, &transaction, parameters, canceller).await;
+            if self.block.is_open() {
+                return match result? {
+                    Response::Statement(copy) => {
+                        Ok(Response::CopyIn(copy::in_block(copy, transaction)))
+                    }
+                    response => Ok(response),
+                };
+            }
+            let response = match result {
+                Ok(response) => response,
+                Err(error) => {
+                    transaction::roll_back(transaction).await;
+                    return Err(error);
+                }
+            };
+            if let Response::Statement(copy) = response {
+                let text = parsed.slice.text().to_owned();
+                return Ok(Response::CopyIn(copy::alone(copy, transaction, text, self.notices.clone())));
+            }
+            let again = attempt < RETRIES && parsed.statement.runs_again();
+            match self.commit(transaction, parsed.slice.text(), again).await {
+                Ok(()) => return Ok(response),
+                Err(e) if again && e.code() == SqlState::SerializationFailure => {
+                    canceller.check()?;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::internal("a loop without end ended"))
+    }
+
+    async fn attempt(
+        &mut self,
+        parsed: &Parsed,
+        transaction: &Transaction,
+        parameters: &Parameters,
+        canceller: &Canceller,
+    ) -> Result<Response> {
+        let mark = transaction.statement_mark();
+        let environment = self.environment();
+        let mut cx = Execution {
+            slice: &parsed.slice,
+            environment: &environment,
+            transaction,
+            settings: &mut self.settings,
+            parameters,
+            canceller,
+            notices: &self.notices,
+            in_block: self.block.is_open(),
+            prepared: &mut self.statements,
+        };
+        let result = parsed.statement.execute(&mut cx).await;
+        if result.is_err() {
+            transaction.rollback_to(mark);
+        }
+        result
+    }
+
+    /// Commits; trouble after the commit stood is a warning.
+    async fn commit(
+        &self,
+        transaction: Arc<Transaction>,
+        statement: &str,
+        retriable: bool,
+    ) -> Result<()> {
+        let info = CommitInfo { statement: statement.to_owned(), retriable, ..CommitInfo::default() };
+        let transaction = Arc::into_inner(transaction)
+            .ok_or_else(|| Error::internal("a transaction is still in use at its COMMIT"))?;
+        let committed = transaction.commit(info).await?;
+        for warning in committed.warnings {
+            let _ = self.notices.send(warning);
+        }
+        self.engine.maintain_later();
+        Ok(())
+    }
+
+    /// The block's transaction, begun at its first statement; outside of a block a fresh one.
+    async fn transaction(&mut self) -> Result<Arc<Transaction>> {
+        if let Some(open) = self.block.transaction() {
+            return Ok(open.clone());
+        }
+        let begun = Arc::new(self.engine.services().warehouse.begin(self.role.clone()).await?);
+        if self.block.is_open() {
+            self.block.keep(begun.clone(), self.settings.clone(), Utc::now());
+        }
+        Ok(begun)
+    }
+
+    fn environment(&self) -> Environment {
+        let now: DateTime<Utc> = self.block.started_at().unwrap_or_else(Utc::now);
+        let engine = self.engine.clone();
+        let (role, pid) = (self.role.clone(), self.pid);
+        let settings = self.settings.clone();
+        Environment {
+            services: self.engine.services().clone(),
+            search_path: self.settings.search_path(&self.role),
+            time_zone: self.settings.time_zone().to_owned(),
+            now,
+            role: self.role.clone(),
+            file_search_path: self.settings.file_search_path(),
+            system: Arc::new(move |catalog| engine.system_context(catalog, &role, pid, &settings)),
+            target_partitions: self.settings.target_partitions(),
         }
     }
 
@@ -314,14 +393,49 @@ impl Session {
     /// cancel, COPY data that could not be read), so that a block is failed. It gives the error to
     /// report: a cancelled stream is 57014 with the right message.
     pub fn fail(&mut self, error: Error) -> Error {
-        if self.status == TransactionStatus::Active {
-            self.status = TransactionStatus::Failed;
+        self.block.fail();
+        if error.code() == SqlState::QueryCanceled && self.cancel.current().is_cancelled() {
+            return self.cancel.error();
         }
         error
     }
 }
 
+impl statements::PreparedStatements for HashMap<String, Arc<Prepared>> {
+    fn clear(&mut self) {
+        HashMap::clear(self);
+    }
+
+    fn remove(&mut self, name: &str) -> bool {
+        HashMap::remove(self, name).is_some()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.engine.leave(self.pid);
+    }
+}
+
+/// The Arrow type of a parameter whose OID the client gave; text and unknown stay open, for that
+/// is what drivers say when they leave the choice to the server.
+fn given_type(oid: u32) -> Result<Option<DataType>> {
+    const UNKNOWN: u32 = 705;
+    if oid == 0 || oid == UNKNOWN {
+        return Ok(None);
+    }
+    arrow_type_of(oid).map(Some).ok_or_else(|| {
+        Error::unsupported(
+            format_args!("a parameter of the type with OID {oid}"),
+            "Pass it as text and cast it in the statement.",
+        )
+    })
+}
+
 /// Collects a stream, for tests and small answers.
+///
+/// # Errors
+/// What the stream fails with.
 pub async fn collect(stream: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
     Ok(datafusion::physical_plan::common::collect(stream).await?)
 }

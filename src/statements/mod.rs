@@ -71,6 +71,11 @@ pub trait Statement: Debug + Send + Sync {
     /// What it is to the transaction.
     fn kind(&self) -> Kind;
 
+    /// True if an autocommit statement that lost to a concurrent commit may simply run again.
+    fn runs_again(&self) -> bool {
+        true
+    }
+
     /// The result's columns and the parameters' types, known before it runs.
     ///
     /// # Errors
@@ -140,6 +145,16 @@ pub struct Execution<'a> {
     pub notices: &'a UnboundedSender<Notice>,
     /// True inside of BEGIN … COMMIT or an implicit group.
     pub in_block: bool,
+    /// The session's prepared statements.
+    pub prepared: &'a mut dyn PreparedStatements,
+}
+
+/// The prepared statements of a session, as far as statements may touch them.
+pub trait PreparedStatements: Send {
+    /// Forgets all.
+    fn clear(&mut self);
+    /// Forgets one; false if there is none of the name.
+    fn remove(&mut self, name: &str) -> bool;
 }
 
 impl Execution<'_> {
@@ -183,8 +198,10 @@ pub enum Response {
     },
     /// Done; the whole command tag, such as `INSERT 0 3`.
     Complete(String),
-    /// The client sends rows now.
-    CopyIn(Box<dyn CopyIn>),
+    /// The client sends rows now. What a statement gives; the session turns it into `CopyIn`.
+    Statement(Box<dyn CopyIn>),
+    /// The client sends rows now, and their end decides of the transaction too.
+    CopyIn(Box<dyn crate::session::CopyIn>),
     /// The server sends rows in COPY format now; the tag is `COPY n`.
     CopyOut {
         /// The columns.

@@ -1,0 +1,419 @@
+//! CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [(column type …, …)] [USING DELTA]
+//! [PARTITIONED BY (…)] [TBLPROPERTIES (…)] [COMMENT '…'] [AS query] [WITH [NO] DATA]
+
+use super::{columns, names, rows};
+use crate::catalog::{CatalogOp, Check, Column, QualifiedName, Relation, SqlType, Table, random_id};
+use crate::delta::actions::Action;
+use crate::error::{Error, Notice, Result};
+use crate::parser::{Cursor, Options, OptionValue, TokenSlice};
+use crate::planner::{Planned, display_name};
+use crate::sqlstate::SqlState;
+use crate::statements::query::select::parse_query;
+use crate::statements::{Execution, Kind, Response, Statement};
+use crate::warehouse::{ReadSet, TableChange};
+use serde_json::json;
+use sqlparser::ast::{ColumnDef, Query, TableConstraint};
+use sqlparser::tokenizer::Token;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// CREATE TABLE.
+#[derive(Debug)]
+pub struct CreateTable {
+    name: Vec<String>,
+    position: usize,
+    or_replace: bool,
+    if_not_exists: bool,
+    columns: Vec<ColumnDef>,
+    constraints: Vec<TableConstraint>,
+    partition_by: Vec<String>,
+    properties: BTreeMap<String, String>,
+    comment: Option<String>,
+    query: Option<(Query, TokenSlice)>,
+    with_data: bool,
+}
+
+/// Parses CREATE TABLE.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for clauses that are not built.
+pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
+    let mut cursor = Cursor::new(slice);
+    cursor.expect(&["CREATE"])?;
+    let or_replace = cursor.accept(&["OR", "REPLACE"]);
+    cursor.expect(&["TABLE"])?;
+    let if_not_exists = cursor.if_not_exists();
+    let position = cursor.position();
+    let mut out = CreateTable {
+        name: cursor.name("a table's name")?,
+        position,
+        or_replace,
+        if_not_exists,
+        columns: Vec::new(),
+        constraints: Vec::new(),
+        partition_by: Vec::new(),
+        properties: BTreeMap::new(),
+        comment: None,
+        query: None,
+        with_data: true,
+    };
+    if cursor.peek_words(&["LIKE"]) || cursor.peek_words(&["SHALLOW"]) || cursor.peek_words(&["DEEP"]) {
+        return Err(Error::unsupported("CREATE TABLE LIKE or CLONE", "Use CREATE TABLE … AS SELECT.")
+            .position(cursor.position()));
+    }
+    if cursor.peek() == Some(&Token::LParen) {
+        let close = cursor.closing_parenthesis()?;
+        let list = slice.range(cursor.index(), close);
+        (out.columns, out.constraints) = list.parse_all(|p| p.parse_columns())?;
+        cursor.seek(close);
+    }
+    while !cursor.at_end() && !cursor.peek_words(&["AS"]) {
+        clause(&mut cursor, &mut out)?;
+    }
+    if cursor.accept(&["AS"]) {
+        let (end, with_data) = without_with_data(slice);
+        out.with_data = with_data;
+        let query = slice.range(cursor.index(), end);
+        out.query = Some((parse_query(&query)?, query));
+    } else if out.columns.is_empty() {
+        return Err(cursor.error(Some("columns, or AS and a query")));
+    }
+    Ok(Arc::new(out))
+}
+
+/// Takes `WITH [NO] DATA` off the end.
+pub fn without_with_data(slice: &TokenSlice) -> (usize, bool) {
+    let end = slice.tokens().len();
+    let mut cursor = Cursor::new(slice);
+    for (words, with_data) in [(&["WITH", "NO", "DATA"][..], false), (&["WITH", "DATA"][..], true)] {
+        if end > words.len() {
+            cursor.seek(end - words.len());
+            if cursor.peek_words(words) {
+                return (end - words.len(), with_data);
+            }
+        }
+    }
+    (end, true)
+}
+
+fn clause(cursor: &mut Cursor<'_>, out: &mut CreateTable) -> Result<()> {
+    if cursor.accept(&["USING"]) {
+        let position = cursor.position();
+        if cursor.identifier("DELTA")? != "delta" {
+            return Err(Error::unsupported("this table format", "Tables are Delta tables.").position(position));
+        }
+    } else if cursor.accept(&["PARTITIONED", "BY"]) {
+        cursor.expect_token(&Token::LParen)?;
+        loop {
+            out.partition_by.push(cursor.identifier("a column's name")?);
+            if !cursor.accept_token(&Token::Comma) {
+                break;
+            }
+        }
+        cursor.expect_token(&Token::RParen)?;
+    } else if cursor.accept(&["TBLPROPERTIES"]) {
+        out.properties = properties(cursor)?;
+    } else if cursor.accept(&["COMMENT"]) {
+        out.comment = Some(cursor.string("a comment")?);
+    } else if cursor.peek_words(&["LOCATION"]) {
+        return Err(Error::unsupported("LOCATION", "Tables live in the warehouse's folder.")
+            .position(cursor.position()));
+    } else if cursor.peek_words(&["CLUSTER"]) {
+        return Err(Error::unsupported("CLUSTER BY", "Insert the rows in order; files keep it.")
+            .position(cursor.position()));
+    } else {
+        return Err(cursor.error(Some("AS and a query, or the end")));
+    }
+    Ok(())
+}
+
+/// `('key' = 'value', …)`; Spark quotes the keys.
+fn properties(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
+    let quoted = matches!(cursor.peek_nth(1), Some(Token::SingleQuotedString(_)));
+    let mut out = BTreeMap::new();
+    if !quoted {
+        for (name, value, _) in Options::parse(cursor)?.iter() {
+            let text = match value {
+                OptionValue::Text(text) => text.clone(),
+                other => other.to_string(),
+            };
+            out.insert(name.to_owned(), text);
+        }
+        return Ok(out);
+    }
+    cursor.expect_token(&Token::LParen)?;
+    loop {
+        let key = cursor.string("a property's name")?;
+        cursor.expect_token(&Token::Eq)?;
+        out.insert(key, cursor.string("a property's value")?);
+        if !cursor.accept_token(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect_token(&Token::RParen)?;
+    Ok(out)
+}
+
+#[async_trait::async_trait]
+impl Statement for CreateTable {
+    fn name(&self) -> &'static str {
+        if self.query.is_some() { "create_table_as" } else { "create_table" }
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Write
+    }
+
+    async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
+        let place = |e: Error| e.position_or(Some(self.position));
+        let name = names::new_name(cx, &self.name).map_err(place)?;
+        let existing = cx.transaction.catalog().relation(&name).cloned();
+        let old = match existing {
+            None => None,
+            Some(_) if self.if_not_exists => {
+                cx.notice(Notice::notice(format!("relation \"{}\" already exists, skipping", name.name)));
+                return Response::done("CREATE TABLE");
+            }
+            Some(Relation::Table(table)) if self.or_replace && table.feature.is_none() => Some(table),
+            Some(Relation::View(_)) if self.or_replace => {
+                return Err(place(Error::new(
+                    SqlState::WrongObjectType,
+                    format!("\"{}\" is not a table", name.name),
+                )));
+            }
+            Some(_) => return Err(place(already_there(&name))),
+        };
+        let planned = match &self.query {
+            Some((query, slice)) => {
+                Some(cx.planner().plan(slice, query.clone(), cx.parameters).await?)
+            }
+            None => None,
+        };
+        let table = self.table(cx, name, old.as_deref(), planned.as_ref())?;
+        check_definition(cx, &table).map_err(place)?;
+        let rows = match planned {
+            Some(planned) if self.with_data => Some(self.fill(cx, &table, planned).await?),
+            _ => None,
+        };
+        self.register(cx, table, old, rows.as_ref().map(|(_, n)| *n), rows.map(|(adds, _)| adds)).await
+    }
+}
+
+fn already_there(name: &QualifiedName) -> Error {
+    Error::new(SqlState::DuplicateTable, format!("relation \"{}\" already exists", name.name))
+        .hint("Use CREATE OR REPLACE TABLE, or IF NOT EXISTS.")
+}
+
+impl CreateTable {
+    /// The table as the catalog will know it.
+    fn table(
+        &self,
+        cx: &Execution<'_>,
+        name: QualifiedName,
+        old: Option<&Table>,
+        planned: Option<&Planned>,
+    ) -> Result<Table> {
+        let mut definition =
+            columns::define(cx.slice, &name.name, &self.columns, &self.constraints)?;
+        if definition.primary_key.is_some() {
+            return Err(Error::unsupported(
+                "PRIMARY KEY",
+                "A feature table (CREATE FEATURE TABLE) has a key; a plain table enforces NOT NULL and CHECK.",
+            )
+            .position(self.position));
+        }
+        if let Some(planned) = planned {
+            definition.columns = query_columns(planned, definition.columns)
+                .map_err(|e| e.position_or(Some(self.position)))?;
+        }
+        for column in &self.partition_by {
+            if !definition.columns.iter().any(|c| c.name == *column) {
+                return Err(Error::new(
+                    SqlState::UndefinedColumn,
+                    format!("partition column \"{column}\" does not exist"),
+                )
+                .position(self.position));
+            }
+        }
+        if self.partition_by.len() == definition.columns.len() {
+            return Err(Error::new(
+                SqlState::InvalidTableDefinition,
+                "a table needs a column that it is not partitioned by",
+            )
+            .position(self.position));
+        }
+        refuse_change_feed(&self.properties)?;
+        let id = old.map_or_else(random_id, |t| t.id.clone());
+        Ok(Table {
+            path: old.map_or_else(|| folder(&name, &id), |t| t.path.clone()),
+            id,
+            oid: 0,
+            name,
+            columns: definition.columns,
+            checks: definition.checks,
+            partition_by: self.partition_by.clone(),
+            properties: self.properties.clone(),
+            feature: None,
+            internal: false,
+            owner: cx.environment.role.clone(),
+            comment: self.comment.clone(),
+        })
+    }
+
+    /// Runs the query into files of the new table.
+    async fn fill(
+        &self,
+        cx: &Execution<'_>,
+        table: &Table,
+        planned: Planned,
+    ) -> Result<(Vec<crate::delta::actions::Add>, u64)> {
+        let stream = planned.stream(cx.services(), cx.canceller).await?;
+        let adds = rows::write(cx.environment, cx.transaction, cx.canceller, table, stream).await?;
+        let n = rows::count(&adds);
+        Ok((adds, n))
+    }
+
+    async fn register(
+        &self,
+        cx: &Execution<'_>,
+        table: Table,
+        old: Option<Arc<Table>>,
+        n: Option<u64>,
+        adds: Option<Vec<crate::delta::actions::Add>>,
+    ) -> Result<Response> {
+        let mut actions: Vec<Action> = Vec::new();
+        let id = table.id.clone();
+        if old.is_some() {
+            let now_ms = cx.environment.now.timestamp_millis();
+            let state = cx.transaction.table(&id).await?;
+            actions.push(Action::Protocol(crate::delta::schema::protocol_for(&table)));
+            actions.push(Action::MetaData(crate::delta::schema::metadata_for(&table, now_ms)?));
+            actions.extend(state.files().map(|add| Action::Remove(add.remove(now_ms, true))));
+            cx.transaction.apply(CatalogOp::ReplaceTable { table: Box::new(table.clone()) })?;
+        } else {
+            cx.transaction.create_table(table.clone())?;
+        }
+        actions.extend(adds.into_iter().flatten().map(Action::Add));
+        let operation = match (old.is_some(), self.query.is_some()) {
+            (true, true) => "CREATE OR REPLACE TABLE AS SELECT",
+            (true, false) => "CREATE OR REPLACE TABLE",
+            (false, true) => "CREATE TABLE AS SELECT",
+            (false, false) => "CREATE TABLE",
+        };
+        let change = TableChange {
+            actions,
+            operation: operation.into(),
+            parameters: rows::object(&[
+                ("isManaged", json!("true")),
+                ("partitionBy", json!(rows::partition_text(&table))),
+            ]),
+            metrics: n.map_or_else(Default::default, |n| {
+                rows::object(&[("numOutputRows", json!(n.to_string()))])
+            }),
+            reads: ReadSet::Nothing,
+            exclusive: old.is_some(),
+        };
+        cx.transaction.change(&id, change)?;
+        Response::done(match n {
+            Some(n) => format!("SELECT {n}"),
+            None => "CREATE TABLE".to_owned(),
+        })
+    }
+}
+
+/// The folder of a new table: names percent-encoded, the id so that it is never reused.
+pub fn folder(name: &QualifiedName, id: &str) -> String {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let encode = |s: &str| {
+        utf8_percent_encode(s, &NON_ALPHANUMERIC.remove(b'_').remove(b'-')).to_string()
+    };
+    format!("{}/{}-{id}", encode(&name.schema), encode(&name.name))
+}
+
+/// The columns of a query's result: the given names, if any, with the query's types.
+pub fn query_columns(planned: &Planned, given: Vec<Column>) -> Result<Vec<Column>> {
+    let schema = planned.plan.schema();
+    if !given.is_empty() {
+        if given.len() != schema.fields().len() {
+            return Err(Error::new(
+                SqlState::SyntaxError,
+                "CREATE TABLE AS specifies a different number of columns than its query",
+            ));
+        }
+        return Ok(given);
+    }
+    let mut out: Vec<Column> = Vec::new();
+    for field in schema.fields() {
+        let name = display_name(field.name());
+        columns::check_column_name(name).map_err(|e| {
+            e.maybe_hint(Some(format!("Give the column another name: … AS {}.", suggestion(name))))
+        })?;
+        if out.iter().any(|c| c.name.to_lowercase() == name.to_lowercase()) {
+            return Err(columns::duplicate(name));
+        }
+        let sql_type = match field.metadata().get("cenote.typmod").and_then(|t| t.parse::<u32>().ok()) {
+            Some(typmod) if field.data_type().is_string() && typmod > 4 => SqlType::Varchar(typmod - 4),
+            _ => SqlType::from_arrow(field.data_type()).map_err(|e| e.column(name))?,
+        };
+        out.push(Column::new(name, sql_type));
+    }
+    Ok(out)
+}
+
+/// A name that Delta can hold, near to one that it cannot.
+fn suggestion(name: &str) -> String {
+    let words: Vec<String> = name
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|w| !w.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    words.join("_")
+}
+
+fn refuse_change_feed(properties: &BTreeMap<String, String>) -> Result<()> {
+    let on = properties.iter().any(|(k, v)| {
+        k.eq_ignore_ascii_case("delta.enableChangeDataFeed") && v.eq_ignore_ascii_case("true")
+    });
+    let unsupported = ["delta.enabledeletionvectors", "delta.columnmapping.mode", "delta.enablerowtracking"];
+    let other = properties.keys().find(|k| unsupported.contains(&k.to_lowercase().as_str()));
+    if on {
+        return Err(Error::unsupported("the change data feed", "Compare versions with VERSION AS OF and EXCEPT."));
+    }
+    match other {
+        Some(key) => Err(Error::unsupported(format_args!("the property {key}"), "Leave it out.")),
+        None => Ok(()),
+    }
+}
+
+/// Plans every CHECK and DEFAULT once, so that a bad one is refused now.
+pub fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
+    rows::target(cx.services(), table)?;
+    for Check { name, expression } in &table.checks {
+        let schema = datafusion::common::DFSchema::try_from(table.schema().as_ref().clone())?;
+        let state = cx.services().base();
+        let expr = state
+            .create_logical_expr(expression, &schema)
+            .map_err(|e| Error::from(e).constraint(name))?;
+        let planned = state
+            .create_physical_expr(expr, &schema)
+            .map_err(|e| Error::from(e).constraint(name))?;
+        if planned.data_type(&table.schema())? != arrow::datatypes::DataType::Boolean {
+            return Err(Error::new(
+                SqlState::DatatypeMismatch,
+                format!("argument of CHECK constraint \"{name}\" must be type boolean"),
+            ));
+        }
+    }
+    for column in &table.columns {
+        if let Some(default) = &column.default {
+            let empty = datafusion::common::DFSchema::empty();
+            cx.services().base().create_logical_expr(default, &empty).map_err(|e| {
+                Error::from(e).column(&column.name).detail(format!(
+                    "The default of column \"{}\" is {default}.",
+                    column.name
+                ))
+            })?;
+        }
+    }
+    Ok(())
+}
