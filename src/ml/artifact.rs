@@ -446,7 +446,7 @@ fn read_forest(
         return Err(damaged("scores of the trees"));
     }
     let forest = Forest::new(slots, base, starts, outputs, nodes, tensors.u32("forest.sets")?);
-    Ok(Body::Forest(forest.ok_or_else(|| damaged("trees"))?))
+    Ok(Body::Forest(Box::new(forest.ok_or_else(|| damaged("trees"))?)))
 }
 
 fn read_weights(document: &Document, tensors: &TensorReader<'_>) -> Result<Vec<Weight>> {

@@ -1,12 +1,14 @@
 //! Prediction of tree ensembles over columns.
 //!
 //! Rows go through the trees in tiles of 64, tree by tree, 16 rows at a time: each step of a walk waits for memory,
-//! and 16 independent walks hide it. A tile holds the features as single precision, as training saw them. A missing
-//! value goes where the node says; so that the walk needs no branch, the tile has up to two copies of a feature, with
-//! missing values as minus infinity (left at every threshold) and as plus infinity (right at every threshold).
+//! and 16 independent walks hide it. A tile holds the features as single precision, as training saw them, in lines of
+//! 16 rows of one feature. A missing value goes where the node says; so that the walk needs no branch, a tile has up to
+//! two copies of a feature, with missing values as minus infinity (left at every threshold) and as plus infinity
+//! (right at every threshold).
 //!
 //! Shallow trees of numeric splits are padded to complete binary trees, whose children are found by arithmetic; the
 //! others (deep ones, and those with splits by category) keep their nodes, and their leaves point to themselves.
+//! Positions in padded trees and tiles are masked with a power of two, which spares the check of bounds.
 
 use crate::ml::preprocess::{Column, Frame};
 
@@ -16,6 +18,8 @@ const TILE_ROWS: usize = 64;
 const LANES: usize = 16;
 /// The deepest tree that is padded.
 const MAX_PADDED_DEPTH: usize = 8;
+/// The most lines of a block for which trees are padded; a forest that uses more features is walked.
+const MAX_PADDED_LINES: usize = 256;
 /// The deepest tree at all.
 const MAX_DEPTH: usize = 64;
 
@@ -50,6 +54,9 @@ pub(crate) struct Forest {
     kernel: Kernel,
 }
 
+/// One feature of 16 rows.
+type Line = [f32; LANES];
+
 #[derive(Debug, Clone, Copy)]
 struct Node {
     column: u32,
@@ -67,7 +74,7 @@ struct Walk {
 
 #[derive(Debug, Clone)]
 enum Tree {
-    /// `2^depth - 1` nodes and `2^depth` leaves.
+    /// `2^depth` nodes, the first of which is unused, and `2^depth` leaves.
     Padded { depth: usize, first_node: usize, first_leaf: usize },
     /// Nodes from `first` on; `values` has a leaf's value at the node's place.
     Walked { depth: usize, first: usize, n: usize, has_sets: bool },
@@ -124,7 +131,10 @@ impl Forest {
         {
             return None;
         }
-        if self.outputs.iter().any(|o| *o as usize >= self.base.len()) || self.base.is_empty() {
+        if self.outputs.iter().any(|o| *o as usize >= self.base.len())
+            || self.base.is_empty()
+            || self.slots.is_empty()
+        {
             return None;
         }
         self.starts
@@ -185,7 +195,8 @@ impl Forest {
         let n = frame.n_rows;
         let k = self.base.len();
         let mut scores = vec![0.0; n * k];
-        let mut tile = vec![0f32; self.kernel.columns.len() * TILE_ROWS];
+        let stride = self.kernel.stride();
+        let mut tile = vec![[0f32; LANES]; stride * (TILE_ROWS / LANES)];
         let mut sums = vec![0f64; k * TILE_ROWS];
         for from in (0..n).step_by(TILE_ROWS) {
             let rows = TILE_ROWS.min(n - from);
@@ -201,32 +212,36 @@ impl Forest {
         Some(scores)
     }
 
-    /// A tile keeps its columns apart, 64 values each. Rows beyond the last one are left as they are.
+    /// A tile is blocks of 16 rows, a block is lines of one feature. Rows beyond the last one are left as they are.
     fn fill_tile(
         &self,
         frame: &Frame<'_>,
         from: usize,
         rows: usize,
-        tile: &mut [f32],
+        tile: &mut [Line],
     ) -> Option<()> {
-        for (out, (feature, left)) in tile.chunks_mut(TILE_ROWS).zip(&self.kernel.columns) {
-            let missing = if *left { f32::NEG_INFINITY } else { f32::INFINITY };
-            match frame.columns[*feature] {
-                Column::Number(values) => {
-                    let mut overflows = false;
-                    for (out, value) in out.iter_mut().zip(&values[from..from + rows]) {
-                        let single = *value as f32;
-                        overflows |= single.is_infinite();
-                        *out = if single.is_nan() { missing } else { single };
+        let blocks = tile.chunks_mut(self.kernel.stride());
+        for (block, first) in blocks.zip((from..from + rows).step_by(LANES)) {
+            let range = first..(first + LANES).min(from + rows);
+            for (line, (feature, left)) in block.iter_mut().zip(&self.kernel.columns) {
+                let missing = if *left { f32::NEG_INFINITY } else { f32::INFINITY };
+                match frame.columns[*feature] {
+                    Column::Number(values) => {
+                        let mut overflows = false;
+                        for (out, value) in line.iter_mut().zip(&values[range.clone()]) {
+                            let single = *value as f32;
+                            overflows |= single.is_infinite();
+                            *out = if single.is_nan() { missing } else { single };
+                        }
+                        if overflows {
+                            return None;
+                        }
                     }
-                    if overflows {
-                        return None;
-                    }
-                }
-                Column::Category(slots) => {
-                    let n_slots = self.slots[*feature];
-                    for (out, slot) in out.iter_mut().zip(&slots[from..from + rows]) {
-                        *out = if *slot < n_slots { *slot as f32 } else { missing };
+                    Column::Category(slots) => {
+                        let n_slots = self.slots[*feature];
+                        for (out, slot) in line.iter_mut().zip(&slots[range.clone()]) {
+                            *out = if *slot < n_slots { *slot as f32 } else { missing };
+                        }
                     }
                 }
             }
@@ -246,13 +261,14 @@ fn contains(sets: &[u32], start: usize, category: usize) -> bool {
 impl Kernel {
     fn new(forest: &Forest, depths: &[usize]) -> Self {
         let mut kernel = Kernel::default();
+        let is_wide = 2 * forest.slots.len() > MAX_PADDED_LINES;
         for (tree, pair) in forest.starts.windows(2).enumerate() {
             let (from, until) = (pair[0] as usize, pair[1] as usize);
             let has_sets = forest.nodes.set[from..until]
                 .iter()
                 .zip(&forest.nodes.left[from..until])
                 .any(|(s, l)| *s > 0 && *l > 0);
-            if has_sets || depths[tree] > MAX_PADDED_DEPTH {
+            if has_sets || is_wide || depths[tree] > MAX_PADDED_DEPTH {
                 kernel.push_walked(forest, from, until, depths[tree], has_sets);
             } else {
                 kernel.push_padded(forest, from, depths[tree]);
@@ -262,6 +278,16 @@ impl Kernel {
             kernel.columns.push((0, true));
         }
         kernel
+    }
+
+    /// Lines of a block: a power of two for which there is a kernel, if trees are padded.
+    fn stride(&self) -> usize {
+        match self.columns.len() {
+            0..=16 => 16,
+            17..=64 => 64,
+            65..=MAX_PADDED_LINES => MAX_PADDED_LINES,
+            more => more,
+        }
     }
 
     fn column(&mut self, feature: usize, left: bool) -> u32 {
@@ -274,15 +300,16 @@ impl Kernel {
     }
 
     fn push_padded(&mut self, forest: &Forest, from: usize, depth: usize) {
-        let n_nodes = (1usize << depth) - 1;
+        let n = 1usize << depth;
         let (first_node, first_leaf) = (self.padded.len(), self.leaves.len());
-        self.padded.resize(first_node + n_nodes, Node { column: 0, threshold: 0.0 });
-        self.leaves.resize(first_leaf + n_nodes + 1, 0.0);
+        self.padded.resize(first_node + n, Node { column: 0, threshold: 0.0 });
+        self.leaves.resize(first_leaf + n, 0.0);
         self.trees.push(Tree::Padded { depth, first_node, first_leaf });
-        self.pad(forest, from, 0, (0, depth), (first_node, first_leaf));
+        self.pad(forest, from, 0, (1, depth), (first_node, first_leaf));
     }
 
-    /// Puts the node at `place` of the complete tree; below a leaf every path ends in the leaf's value.
+    /// Puts the node at `place` of the complete tree, whose root is 1 and whose children are at `2 * place` and
+    /// `2 * place + 1`; below a leaf every path ends in the leaf's value.
     fn pad(
         &mut self,
         forest: &Forest,
@@ -293,8 +320,8 @@ impl Kernel {
     ) {
         let left = forest.nodes.left[from + node] as usize;
         if depth == 0 {
-            let n_nodes = self.leaves.len() - first.1 - 1;
-            self.leaves[first.1 + place - n_nodes] = forest.nodes.value[from + node];
+            let n_leaves = self.leaves.len() - first.1;
+            self.leaves[first.1 + place - n_leaves] = forest.nodes.value[from + node];
             return;
         }
         let (left, right) = if left == 0 {
@@ -306,8 +333,8 @@ impl Kernel {
                 Node { column, threshold: forest.nodes.value[from + node] };
             (left, left + 1)
         };
-        self.pad(forest, from, left, (2 * place + 1, depth - 1), first);
-        self.pad(forest, from, right, (2 * place + 2, depth - 1), first);
+        self.pad(forest, from, left, (2 * place, depth - 1), first);
+        self.pad(forest, from, right, (2 * place + 1, depth - 1), first);
     }
 
     fn push_walked(
@@ -340,32 +367,31 @@ impl Kernel {
         self.trees.push(Tree::Walked { depth, first, n: until - from, has_sets });
     }
 
-    fn add(&self, outputs: &[u32], sets: &[u32], tile: &[f32], sums: &mut [f64], rows: usize) {
+    /// Adds every tree's leaf to the sums of its score.
+    fn add(&self, outputs: &[u32], sets: &[u32], tile: &[Line], sums: &mut [f64], rows: usize) {
+        let stride = self.stride();
         for (tree, output) in self.trees.iter().zip(outputs) {
             let sums = &mut sums[*output as usize * TILE_ROWS..(*output as usize + 1) * TILE_ROWS];
-            for first_row in (0..rows).step_by(LANES) {
-                let sums = &mut sums[first_row..first_row + LANES];
+            let blocks = tile.chunks_exact(stride).zip(sums.chunks_exact_mut(LANES));
+            for (block, sums) in blocks.take(rows.div_ceil(LANES)) {
                 match *tree {
                     Tree::Padded { depth, first_node, first_leaf } => {
-                        let n_nodes = (1 << depth) - 1;
-                        let nodes = &self.padded[first_node..first_node + n_nodes];
-                        let leaves = &self.leaves[first_leaf..first_leaf + n_nodes + 1];
-                        walk_padded(nodes, leaves, depth, tile, first_row, sums);
+                        let nodes = &self.padded[first_node..first_node + (1 << depth)];
+                        let leaves = &self.leaves[first_leaf..first_leaf + (1 << depth)];
+                        match stride {
+                            16 => padded::<16>(nodes, leaves, block, sums),
+                            64 => padded::<64>(nodes, leaves, block, sums),
+                            _ => padded::<MAX_PADDED_LINES>(nodes, leaves, block, sums),
+                        }
                     }
                     Tree::Walked { depth, first, n, has_sets } => {
                         let nodes = &self.walked[first..first + n];
                         let values = &self.values[first..first + n];
                         if has_sets {
-                            walk_with_sets(
-                                nodes,
-                                values,
-                                depth,
-                                (tile, &self.columns, sets),
-                                first_row,
-                                sums,
-                            );
+                            let context = (self.columns.as_slice(), sets);
+                            walk_with_sets(nodes, values, depth, context, block, sums);
                         } else {
-                            walk(nodes, values, depth, tile, first_row, sums);
+                            walk(nodes, values, depth, block, sums);
                         }
                     }
                 }
@@ -374,42 +400,55 @@ impl Kernel {
     }
 }
 
+/// Walks a padded tree whose depth is that of the lengths.
+fn padded<const LINES: usize>(nodes: &[Node], leaves: &[f32], block: &[Line], sums: &mut [f64]) {
+    match nodes.len() {
+        1 => walk_padded::<1, LINES>(nodes, leaves, block, sums),
+        2 => walk_padded::<2, LINES>(nodes, leaves, block, sums),
+        4 => walk_padded::<4, LINES>(nodes, leaves, block, sums),
+        8 => walk_padded::<8, LINES>(nodes, leaves, block, sums),
+        16 => walk_padded::<16, LINES>(nodes, leaves, block, sums),
+        32 => walk_padded::<32, LINES>(nodes, leaves, block, sums),
+        64 => walk_padded::<64, LINES>(nodes, leaves, block, sums),
+        128 => walk_padded::<128, LINES>(nodes, leaves, block, sums),
+        _ => walk_padded::<256, LINES>(nodes, leaves, block, sums),
+    }
+}
+
+/// Walks 16 rows through a tree of `NODES` nodes. Both sizes are powers of two, and the masks change no position.
 #[inline]
-fn walk_padded(
+fn walk_padded<const NODES: usize, const LINES: usize>(
     nodes: &[Node],
     leaves: &[f32],
-    depth: usize,
-    tile: &[f32],
-    first_row: usize,
+    block: &[Line],
     sums: &mut [f64],
 ) {
-    let mut places = [0usize; LANES];
-    for _ in 0..depth {
+    let (Ok(nodes), Ok(leaves)) =
+        (<&[Node; NODES]>::try_from(nodes), <&[f32; NODES]>::try_from(leaves))
+    else {
+        return;
+    };
+    let Ok(block) = <&[Line; LINES]>::try_from(block) else { return };
+    let mut places = [1usize; LANES];
+    for _ in 0..NODES.trailing_zeros() {
         for (lane, place) in places.iter_mut().enumerate() {
-            let node = nodes[*place];
-            let value = tile[node.column as usize * TILE_ROWS + first_row + lane];
-            *place = 2 * *place + 1 + usize::from(value >= node.threshold);
+            let node = nodes[*place & (NODES - 1)];
+            let value = block[node.column as usize & (LINES - 1)][lane];
+            *place = 2 * *place + usize::from(value >= node.threshold);
         }
     }
     for (sum, place) in sums.iter_mut().zip(places) {
-        *sum += f64::from(leaves[place - nodes.len()]);
+        *sum += f64::from(leaves[place & (NODES - 1)]);
     }
 }
 
 #[inline]
-fn walk(
-    nodes: &[Walk],
-    values: &[f32],
-    depth: usize,
-    tile: &[f32],
-    first_row: usize,
-    sums: &mut [f64],
-) {
+fn walk(nodes: &[Walk], values: &[f32], depth: usize, block: &[Line], sums: &mut [f64]) {
     let mut places = [0usize; LANES];
     for _ in 0..depth {
         for (lane, place) in places.iter_mut().enumerate() {
             let node = nodes[*place];
-            let value = tile[node.column as usize * TILE_ROWS + first_row + lane];
+            let value = block[node.column as usize][lane];
             *place = node.left as usize + usize::from(value >= node.threshold);
         }
     }
@@ -423,15 +462,15 @@ fn walk_with_sets(
     nodes: &[Walk],
     values: &[f32],
     depth: usize,
-    (tile, columns, sets): (&[f32], &[(usize, bool)], &[u32]),
-    first_row: usize,
+    (columns, sets): (&[(usize, bool)], &[u32]),
+    block: &[Line],
     sums: &mut [f64],
 ) {
-    for (lane, sum) in sums.iter_mut().enumerate() {
-        let mut place = 0;
-        for _ in 0..depth {
-            let node = nodes[place];
-            let value = tile[node.column as usize * TILE_ROWS + first_row + lane];
+    let mut places = [0usize; LANES];
+    for _ in 0..depth {
+        for (lane, place) in places.iter_mut().enumerate() {
+            let node = nodes[*place];
+            let value = block[node.column as usize][lane];
             let right = if node.set == 0 {
                 value >= node.threshold
             } else if value.is_infinite() {
@@ -439,8 +478,10 @@ fn walk_with_sets(
             } else {
                 !contains(sets, node.set as usize - 1, value as usize)
             };
-            place = node.left as usize + usize::from(right);
+            *place = node.left as usize + usize::from(right);
         }
+    }
+    for (sum, place) in sums.iter_mut().zip(places) {
         *sum += f64::from(values[place]);
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
         .map(|s| (*s, (*s == "n").then_some(job.train.frame.n_rows as f64)))
         .collect();
     Ok(Fit {
-        body: Body::Forest(forest),
+        body: Body::Forest(Box::new(forest)),
         link,
         weights: Vec::new(),
         statistics,

@@ -222,17 +222,17 @@ fn gram_in_double_double(
 /// The lower triangle `L` with `L L' =` the first `n` rows and columns of `gram`; `None` if a pivot is not positive.
 fn cholesky(gram: &[Vec<DoubleDouble>], n: usize) -> Option<Vec<Vec<DoubleDouble>>> {
     let mut l: Vec<Vec<DoubleDouble>> = Vec::with_capacity(n);
-    for i in 0..n {
+    for (i, gram) in gram.iter().enumerate().take(n) {
         let mut row: Vec<DoubleDouble> = Vec::with_capacity(i + 1);
         for j in 0..i {
-            let mut value = gram[i][j];
+            let mut value = gram[j];
             for k in 0..j {
                 value = value - row[k] * l[j][k];
             }
             row.push(value / l[j][j]);
         }
-        let pivot = row.iter().fold(gram[i][i], |rest, v| rest - *v * *v);
-        if pivot.hi <= gram[i][i].hi * 1e-29 {
+        let pivot = row.iter().fold(gram[i], |rest, v| rest - *v * *v);
+        if pivot.hi <= gram[i].hi * 1e-29 {
             return None;
         }
         row.push(pivot.sqrt());

@@ -61,7 +61,7 @@ pub(crate) enum Body {
     /// A linear model.
     Linear(Linear),
     /// An ensemble of trees.
-    Forest(Forest),
+    Forest(Box<Forest>),
 }
 
 /// One row of `ml.weights`: `estimate, std_error, statistic, p_value, conf_low, conf_high`, NULL where unknown.

@@ -16,7 +16,11 @@ fn processor_seconds() -> f64 {
 fn measure<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let (start, before) = (Instant::now(), processor_seconds());
     let result = work();
-    println!("{what}: {:.2} s, processor {:.2} s", start.elapsed().as_secs_f64(), processor_seconds() - before);
+    println!(
+        "{what}: {:.2} s, processor {:.2} s",
+        start.elapsed().as_secs_f64(),
+        processor_seconds() - before
+    );
     result
 }
 
@@ -27,7 +31,9 @@ fn prediction_and_training() {
     let forest = trained(data.clone(), Algorithm::GradientBoosting, "y", &["split = none"]);
     let plain = linear(data.clone(), "y", &["split = none"]);
     let columns: Vec<ArrayRef> = data[..10].iter().map(|c| c.1.slice(0, 8192)).collect();
-    for (name, trained, repeats) in [("100 trees of depth 6", forest, 200), ("linear, 10 columns", plain, 5000)] {
+    for (name, trained, repeats) in
+        [("100 trees of depth 6", forest, 200), ("linear, 10 columns", plain, 5000)]
+    {
         let mut best = f64::MAX;
         for _ in 0..repeats {
             let start = Instant::now();
@@ -39,5 +45,7 @@ fn prediction_and_training() {
     let big = friedman(1_000_000, 6);
     measure("linear regression of 1M x 10", || linear(big.clone(), "y", &["split = none"]));
     let given = ["split = none"];
-    measure("boosting of 1M x 10, 100 x 6", || trained(big, Algorithm::GradientBoosting, "y", &given));
+    measure("boosting of 1M x 10, 100 x 6", || {
+        trained(big, Algorithm::GradientBoosting, "y", &given)
+    });
 }
