@@ -7,7 +7,7 @@
 mod file;
 mod row_group;
 
-pub(crate) use file::FileWriter;
+pub(crate) use file::{Chunk, FileWriter, Pages};
 pub(crate) use row_group::{ColumnEncoder, RowGroup};
 
 use super::actions::{Add, PartitionValues};

@@ -18,6 +18,7 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnDescPtr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -94,6 +95,11 @@ impl FileWriter {
     /// Makes encoders for a row group that is encoded elsewhere.
     pub(crate) fn factory(&self) -> &Arc<ArrowRowGroupWriterFactory> {
         &self.factory
+    }
+
+    /// How the column at `index` stands in the file.
+    pub(crate) fn descriptor(&self, index: usize) -> ColumnDescPtr {
+        self.parquet.schema_descr().column(index)
     }
 
     /// Bytes of the file so far, the open row group included.
