@@ -251,7 +251,7 @@ impl Source {
         if rows != kept {
             return Err(self.mismatch());
         }
-        Ok(Chunk::Encoded(encoder.finish()?))
+        Ok(Chunk::Encoded(Box::new(encoder.finish()?)))
     }
 
     /// What is known of a column's values without decoding them; `None` if it is not enough.

@@ -108,7 +108,6 @@ impl GoneRows {
 
 fn place(row: u64) -> (usize, u64) {
     let in_page = row % PAGE_ROWS;
-    #[expect(clippy::cast_possible_truncation, reason = "less than a page")]
     ((in_page / 64) as usize, 1 << (in_page % 64))
 }
 

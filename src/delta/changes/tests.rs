@@ -230,6 +230,53 @@ async fn a_file_without_a_column_gets_it_when_it_is_copied() {
     assert!(shown.contains("| 109 | 0 | 109 |"), "{shown}");
 }
 
+#[tokio::test]
+async fn files_of_delta_rs_are_read_and_copied() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).expect("a folder"));
+    let columns = vec![
+        Column::new("id", SqlType::BigInt),
+        Column::new("k", SqlType::Text),
+        Column::new("d", SqlType::Numeric(12, 2)),
+        Column::new("at", SqlType::TimestampTz),
+        Column::new("l", SqlType::Array(Box::new(SqlType::Integer))),
+    ];
+    for partition_by in [&[][..], &["k"]] {
+        let mut t = TestTable::on(store.clone(), columns.clone(), partition_by);
+        let place = format!("w/{}", partition_by.len());
+        t.target.prefix = object_store::path::Path::from(place.as_str());
+        let rows = "SELECT value AS id, concat('k /', value % 2) AS k,
+            arrow_cast(value, 'Decimal128(12, 2)') AS d,
+            arrow_cast(value, 'Timestamp(Microsecond, Some(\"UTC\"))') AS at,
+            make_array(arrow_cast(value, 'Int32')) AS l FROM generate_series(0, 99)";
+        let context = t.context(1);
+        let batches = context.sql(rows).await.expect("a query").collect().await.expect("rows");
+        let path = folder.path().join(&place);
+        std::fs::create_dir_all(&path).expect("a folder");
+        let url = url::Url::from_directory_path(&path).expect("absolute");
+        let table = deltalake::DeltaTable::try_from_url(url).await.expect("a place");
+        let write = table.write(batches).with_partition_columns(partition_by.iter().copied());
+        write.await.expect("written by delta-rs");
+        let log = std::fs::read(path.join("_delta_log/00000000000000000000.json")).expect("a log");
+        let actions = crate::delta::actions::from_bytes(&log).expect("known actions");
+        t.apply(&actions);
+        let found = crate::delta::schema::columns_from_json(&t.state.metadata().schema_string)
+            .expect("a schema");
+        let types =
+            |columns: &[Column]| columns.iter().map(|c| c.sql_type.clone()).collect::<Vec<_>>();
+        assert_eq!(types(&found), types(&columns));
+
+        let query = "SELECT __file, __row FROM r WHERE id % 10 = 3 OR id < 5";
+        let outcome = change(&mut t, ChangeKind::Delete, query).await.expect("a delete");
+        assert_eq!(outcome.deleted, 14);
+        let shown = t
+            .show("SELECT count(*) AS n, sum(id) AS a, sum(d) AS b, sum(arrow_cast(at, 'Int64')) AS c, sum(l[1]) AS l, count(DISTINCT k) AS k FROM t")
+            .await;
+        // 0 + … + 99 = 4950, less 0 + 1 + 2 + 3 + 4 = 10 and 13 + 23 + … + 93 = 477.
+        assert!(shown.contains("| 86 | 4463 | 4463.00 | 4463 | 4463 | 2 |"), "{shown}");
+    }
+}
+
 /// A row of the random test: k, s, f, n.
 type Row = (i64, Option<String>, f64, i64);
 

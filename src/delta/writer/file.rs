@@ -155,7 +155,8 @@ impl FileWriter {
         let Some(group) = self.group.take() else { return Ok(()) };
         let rows = group.rows() as u64;
         let columns = group.finish().await?;
-        self.append(rows, columns.into_iter().map(Chunk::Encoded)).await
+        let chunks = columns.into_iter().map(|column| Chunk::Encoded(Box::new(column)));
+        self.append(rows, chunks).await
     }
 
     /// Adds a whole row group.
@@ -168,7 +169,8 @@ impl FileWriter {
         let mut row_group = self.parquet.next_row_group()?;
         for (index, chunk) in chunks.enumerate() {
             match chunk {
-                Chunk::Encoded((pages, seen)) => {
+                Chunk::Encoded(encoded) => {
+                    let (pages, seen) = *encoded;
                     pages.append_to_row_group(&mut row_group)?;
                     self.stats.merge_column(index, &seen);
                 }
@@ -256,7 +258,7 @@ impl FileWriter {
 /// A column of a row group on its way into a file.
 pub(crate) enum Chunk {
     /// Encoded from rows.
-    Encoded(EncodedColumn),
+    Encoded(Box<EncodedColumn>),
     /// Taken over as it stands in another file, with what is known of its values.
     Copied(Pages, Box<ColumnCloseResult>, super::super::stats::ColumnCollector),
 }
