@@ -85,7 +85,8 @@ impl TableChecks {
             }
             return Err(self.null_violation(&arrays, row, column));
         }
-        let checked = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
+        let checked =
+            RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
         self.check(&checked)?;
         Ok(checked)
     }

@@ -3,6 +3,7 @@
 //! This folder knows nothing of the warehouse log; `deltalake` is imported only here.
 
 pub mod actions;
+pub mod changes;
 pub mod constraints;
 pub mod location;
 pub mod log;

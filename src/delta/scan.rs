@@ -133,7 +133,7 @@ impl DeltaTableScan {
             file.partition_values.push(ScalarValue::Int32(Some(index)));
         }
         // Set as a whole: `with_statistics` would call a NULL partition value "not null".
-        file.statistics = Some(Arc::new(self.layout.arrange(&self.file_statistics[index])));
+        file.statistics = Some(self.layout.arrange_shared(&self.file_statistics[index]));
         Ok(file)
     }
 
@@ -276,6 +276,14 @@ impl Layout {
             .map(|name| scanned.index_of(name).expect("the layout holds every column"))
             .collect();
         Self { table_schema, place }
+    }
+
+    /// The same statistics if they stand in the file scan's order anyway, as they mostly do.
+    fn arrange_shared(&self, statistics: &Arc<Statistics>) -> Arc<Statistics> {
+        let columns = self.table_schema.table_schema().fields().len();
+        let as_is = statistics.column_statistics.len() == columns
+            && self.place.iter().enumerate().all(|(i, place)| i == *place);
+        if as_is { Arc::clone(statistics) } else { Arc::new(self.arrange(statistics)) }
     }
 
     /// Statistics over the table's columns, arranged as the file scan wants them.

@@ -9,7 +9,6 @@ use super::writer::{WriteTarget, write};
 use crate::catalog::{Column, QualifiedName, Table};
 use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
-use datafusion::datasource::MemTable;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -127,10 +126,4 @@ pub(super) fn stream_of(batches: Vec<RecordBatch>) -> SendableRecordBatchStream 
     let schema = batches[0].schema();
     let rows = futures::stream::iter(batches.into_iter().map(Ok));
     Box::pin(datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(schema, rows))
-}
-
-/// The plain table that other implementations are compared with.
-pub(super) fn register_memory(context: &SessionContext, name: &str, batches: Vec<RecordBatch>) {
-    let table = MemTable::try_new(batches[0].schema(), vec![batches]).expect("one schema");
-    context.register_table(name, Arc::new(table)).expect("a new name");
 }

@@ -7,7 +7,7 @@
 mod file;
 mod row_group;
 
-pub(crate) use file::FileWriter;
+pub(crate) use file::{Chunk, FileWriter, Pages};
 pub(crate) use row_group::{ColumnEncoder, RowGroup};
 
 use super::actions::{Add, PartitionValues};
@@ -39,6 +39,9 @@ const ROW_GROUP_ROWS: usize = 1024 * 1024;
 
 /// Rows are handed to the encoders in portions of about this many.
 const CHUNK_ROWS: usize = 64 * 1024;
+
+/// A portion of wide rows ends at this many bytes.
+const CHUNK_BYTES: usize = 32 * 1024 * 1024;
 
 /// Rows that wait for their partition's encoder, over all partitions, in bytes.
 const PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -367,12 +370,13 @@ impl Slot {
 /// The next rows, about [`CHUNK_ROWS`] of them; nothing at the end.
 async fn next_chunk(stream: &mut SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
     let mut chunk = vec![];
-    let mut rows = 0;
-    while rows < CHUNK_ROWS {
+    let (mut rows, mut bytes) = (0, 0);
+    while rows < CHUNK_ROWS && bytes < CHUNK_BYTES {
         let Some(batch) = stream.next().await else { break };
         let batch = batch?;
-        rows += batch.num_rows();
         if batch.num_rows() > 0 {
+            rows += batch.num_rows();
+            bytes += batch.get_array_memory_size();
             chunk.push(batch);
         }
     }

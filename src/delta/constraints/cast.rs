@@ -5,8 +5,8 @@ use crate::catalog::SqlType;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, ListArray,
-    StringArray, StringViewArray, StringViewBuilder, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, ListArray, StringArray,
+    StringViewArray, StringViewBuilder, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
@@ -18,8 +18,7 @@ use std::sync::Arc;
 /// What does not fit becomes NULL, which the callers then look for.
 const LENIENT: CastOptions = CastOptions { safe: true, format_options: FORMAT };
 const STRICT: CastOptions = CastOptions { safe: false, format_options: FORMAT };
-const FORMAT: arrow::util::display::FormatOptions =
-    arrow::util::display::FormatOptions::new();
+const FORMAT: arrow::util::display::FormatOptions = arrow::util::display::FormatOptions::new();
 
 /// The array as values of a column of type `to`.
 ///
@@ -95,11 +94,9 @@ fn integer<T: ArrowPrimitiveType>(array: &ArrayRef, message: &str) -> Result<Arr
         DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => {
             cast_with_options(array, &DataType::Decimal128(38, 0), &LENIENT)?
         }
-        DataType::Decimal256(..) => cast_with_options(
-            array,
-            &DataType::Decimal256(DECIMAL256_MAX_PRECISION, 0),
-            &LENIENT,
-        )?,
+        DataType::Decimal256(..) => {
+            cast_with_options(array, &DataType::Decimal256(DECIMAL256_MAX_PRECISION, 0), &LENIENT)?
+        }
         from if from.is_integer() => Arc::clone(array),
         _ => return Ok(cast_with_options(array, &T::DATA_TYPE, &STRICT)?),
     };
@@ -121,8 +118,7 @@ fn whole(value: f64) -> Option<i64> {
 fn real(array: &ArrayRef) -> Result<ArrayRef> {
     let wide = cast_with_options(array, &DataType::Float64, &STRICT)?;
     let narrow = cast_with_options(&wide, &DataType::Float32, &STRICT)?;
-    let (wide, floats) =
-        (wide.as_primitive::<Float64Type>(), narrow.as_primitive::<Float32Type>());
+    let (wide, floats) = (wide.as_primitive::<Float64Type>(), narrow.as_primitive::<Float32Type>());
     let overflows = |(w, n): (Option<f64>, Option<f32>)| {
         w.is_some_and(f64::is_finite) && n.is_some_and(f32::is_infinite)
     };
@@ -269,7 +265,9 @@ mod tests {
         let error = assign(&floats(&[1000.0]), &SqlType::Numeric(5, 2)).expect_err("too large");
         assert_eq!(
             error.get_detail(),
-            Some("A field with precision 5, scale 2 must round to an absolute value less than 10^3.")
+            Some(
+                "A field with precision 5, scale 2 must round to an absolute value less than 10^3."
+            )
         );
     }
 

@@ -159,7 +159,10 @@ mod tests {
             assert_eq!(text(&Float64Array::from(vec![value]), 0).as_deref(), Some(expected));
         }
         assert_eq!(text(&Float32Array::from(vec![0.1]), 0).as_deref(), Some("0.1"));
-        assert_eq!(text(&Float32Array::from(vec![1_234_567.0]), 0).as_deref(), Some("1.234567e+06"));
+        assert_eq!(
+            text(&Float32Array::from(vec![1_234_567.0]), 0).as_deref(),
+            Some("1.234567e+06")
+        );
     }
 
     #[test]

@@ -65,6 +65,16 @@ impl ColumnCollector {
         self.update_bounds(maxes);
     }
 
+    /// Counts NULLs of values that are not at hand.
+    pub fn add_nulls(&mut self, nulls: u64) {
+        self.nulls += nulls;
+    }
+
+    /// True if Delta keeps bounds for the column's type.
+    pub fn has_bounds(&self) -> bool {
+        !matches!(self.bounds, Bounds::None)
+    }
+
     /// Takes in what another collector has seen.
     pub fn merge(&mut self, other: &Self) {
         self.nulls += other.nulls;

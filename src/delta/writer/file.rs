@@ -18,6 +18,7 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnDescPtr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -96,6 +97,11 @@ impl FileWriter {
         &self.factory
     }
 
+    /// How the column at `index` stands in the file.
+    pub(crate) fn descriptor(&self, index: usize) -> ColumnDescPtr {
+        self.parquet.schema_descr().column(index)
+    }
+
     /// Bytes of the file so far, the open row group included.
     pub(crate) fn size(&self) -> u64 {
         self.parquet.bytes_written() as u64 + self.group.as_ref().map_or(0, |g| g.memory() as u64)
@@ -149,7 +155,8 @@ impl FileWriter {
         let Some(group) = self.group.take() else { return Ok(()) };
         let rows = group.rows() as u64;
         let columns = group.finish().await?;
-        self.append(rows, columns.into_iter().map(Chunk::Encoded)).await
+        let chunks = columns.into_iter().map(|column| Chunk::Encoded(Box::new(column)));
+        self.append(rows, chunks).await
     }
 
     /// Adds a whole row group.
@@ -162,7 +169,8 @@ impl FileWriter {
         let mut row_group = self.parquet.next_row_group()?;
         for (index, chunk) in chunks.enumerate() {
             match chunk {
-                Chunk::Encoded((pages, seen)) => {
+                Chunk::Encoded(encoded) => {
+                    let (pages, seen) = *encoded;
                     pages.append_to_row_group(&mut row_group)?;
                     self.stats.merge_column(index, &seen);
                 }
@@ -250,7 +258,7 @@ impl FileWriter {
 /// A column of a row group on its way into a file.
 pub(crate) enum Chunk {
     /// Encoded from rows.
-    Encoded(EncodedColumn),
+    Encoded(Box<EncodedColumn>),
     /// Taken over as it stands in another file, with what is known of its values.
     Copied(Pages, Box<ColumnCloseResult>, super::super::stats::ColumnCollector),
 }

@@ -3,7 +3,7 @@
 use super::super::stats::ColumnCollector;
 use crate::error::{Error, Result};
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{FieldRef, Schema};
+use arrow::datatypes::{Field, FieldRef, Schema};
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
@@ -46,6 +46,27 @@ impl ColumnEncoder {
                 collector: ColumnCollector::new(field.data_type()),
             })
             .collect())
+    }
+
+    /// The encoder of one column of a row group.
+    ///
+    /// # Errors
+    /// XX000 if the factory has no such column.
+    pub(crate) fn single(
+        factory: &ArrowRowGroupWriterFactory,
+        field: &Field,
+        group: usize,
+        column: usize,
+    ) -> Result<Self> {
+        let mut writers = factory.create_column_writers(group)?;
+        if column >= writers.len() {
+            return Err(Error::internal("a copied column is not one of its table"));
+        }
+        Ok(Self {
+            field: Arc::new(field.clone()),
+            writer: writers.swap_remove(column),
+            collector: ColumnCollector::new(field.data_type()),
+        })
     }
 
     /// Encodes an array of the column's type.
