@@ -97,10 +97,7 @@ impl Warehouse {
         }
         put_if_absent_test(store.as_ref(), &Path::from("_cenote/probe")).await?;
         let log = Log { store, durable };
-        let (fold, watermarks) = match checkpoint::newest(&log, u64::MAX).await? {
-            Some(found) => found,
-            None => (Fold::default(), Vec::new()),
-        };
+        let (fold, watermarks) = checkpoint::newest(&log, u64::MAX).await?.unwrap_or_default();
         if fold.seq == 0 && !log::exists(log.store.as_ref(), &log::key(1)).await? {
             create(&log, &options).await?;
         }

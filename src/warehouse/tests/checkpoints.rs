@@ -35,7 +35,7 @@ async fn a_warehouse_opens_the_same_with_good_bad_and_no_checkpoints() {
         assert_eq!(snapshot.seq(), 25);
         assert_eq!(files(&warehouse, &a).await, expected);
         let old = warehouse.snapshot_at(9).await.expect("an old snapshot");
-        assert_eq!(paths(&*old.table(&a.id).await.expect("a")).len(), 7);
+        assert_eq!(paths(&old.table(&a.id).await.expect("a")).len(), 7);
         assert_eq!(snapshot.version_at_time(&a.id, NOW + 8).await.expect("found"), 7);
     };
     check().await;
