@@ -153,11 +153,6 @@ impl Net {
             && self.txns.is_empty()
     }
 
-    /// The files that were added and are left.
-    pub(super) fn added(&self) -> impl Iterator<Item = &str> {
-        self.adds.keys().map(String::as_str)
-    }
-
     /// The files of the base that go.
     pub(super) fn removed(&self) -> impl Iterator<Item = &str> {
         self.removes.keys().map(String::as_str)
@@ -287,7 +282,7 @@ mod tests {
 
     fn net(changes: &[TableChange]) -> (Vec<String>, Vec<String>) {
         let net = Net::of(changes).expect("nets");
-        (net.added().map(str::to_owned).collect(), net.removed().map(str::to_owned).collect())
+        (net.adds.keys().cloned().collect(), net.removed().map(str::to_owned).collect())
     }
 
     #[test]

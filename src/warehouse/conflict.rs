@@ -142,11 +142,16 @@ fn conflict(what: &str, happened: &str, winner: &TxnRecord, seq: u64) -> Error {
         "could not serialize access due to concurrent update",
     )
     .detail(format!(
-        "{}{} {happened} by transaction {} of {} (record {seq}) since this transaction began.",
-        what[..1].to_uppercase(),
-        &what[1..],
+        "{} {happened} by transaction {} of {} (record {seq}) since this transaction began.",
+        sentence(what),
         winner.id,
         winner.role
     ))
     .hint("Run the transaction again.")
+}
+
+fn sentence(what: &str) -> String {
+    let mut chars = what.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>())
+        + chars.as_str()
 }

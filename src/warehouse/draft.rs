@@ -8,10 +8,11 @@ use super::record::{DeltaCommit, TxnRecord};
 use super::snapshot::Snapshot;
 use super::transaction::{Work, quarantined};
 use crate::catalog::{CatalogOp, CatalogState, Dependency, OpContext, TableId};
-use crate::delta::actions;
+use crate::delta::{TableState, actions};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// See the head of this file.
 pub(super) struct Draft {
@@ -82,9 +83,10 @@ impl Draft {
         conflict::check(&mine, winner, seq, &|id| self.snapshot.table_name(id))
     }
 
-    fn base(&self, id: &str) -> Option<std::sync::Arc<crate::delta::TableState>> {
+    fn base(&self, id: &str) -> Option<Arc<TableState>> {
         let version = self.snapshot.catalog().head(id)?;
-        self.snapshot.warehouse.tables.cached(id, version)
+        let cached = || self.snapshot.warehouse.tables.cached(id, version);
+        self.work.bases.get(id).cloned().or_else(cached)
     }
 
     /// Another transaction took a name that this one creates: PostgreSQL's own code says so, unless

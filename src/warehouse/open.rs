@@ -97,12 +97,9 @@ impl Warehouse {
         }
         put_if_absent_test(store.as_ref(), &Path::from("_cenote/probe")).await?;
         let log = Log { store, durable };
-        let (fold, watermarks) = match checkpoint::newest(&log, u64::MAX).await? {
-            Some(found) => found,
-            None => (Fold::default(), Vec::new()),
-        };
+        let (fold, watermarks) = checkpoint::newest(&log, u64::MAX).await?.unwrap_or_default();
         if fold.seq == 0 && !log::exists(log.store.as_ref(), &log::key(1)).await? {
-            create(&log, path, &options).await?;
+            create(&log, &options).await?;
         }
         let warehouse = start(log, options, fold, watermarks).await?;
         warehouse.publish_pending().await;
@@ -152,42 +149,38 @@ impl Warehouse {
 
 /// Refuses a folder with anything but a warehouse in it, before anything is written there.
 fn check_folder(path: &FsPath, create: bool) -> Result<()> {
+    let missing = |code| {
+        Error::new(code, format!("there is no warehouse at \"{}\"", path.display()))
+            .hint("Check the path; \"cenote serve\" creates a warehouse in a new folder.")
+    };
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && create => return Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return match create {
-                true => Ok(()),
-                false => Err(Error::new(
-                    SqlState::UndefinedFile,
-                    format!("there is no warehouse at \"{}\"", path.display()),
-                )
-                .hint("Check the path; \"cenote serve\" creates a warehouse in a new folder.")),
-            };
+            return Err(missing(SqlState::UndefinedFile));
         }
+        // The store says it better.
         Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => return Ok(()),
         Err(e) => return Err(io_error("open folder", path, e)),
     };
+    if path.join(LOG_FOLDER).is_dir() {
+        return Ok(());
+    }
     let foreign = entries.flatten().map(|e| e.file_name()).find(|name| name != "_cenote");
     match foreign {
-        Some(name) if !path.join(LOG_FOLDER).is_dir() => Err(Error::new(
+        Some(name) => Err(Error::new(
             SqlState::ObjectNotInPrerequisiteState,
             format!("\"{}\" is not a warehouse, and not empty", path.display()),
         )
         .detail(format!("It holds \"{}\" and no log of a warehouse.", name.to_string_lossy()))
         .hint("Give an empty folder, or the path of one that does not exist yet.")),
-        _ => Ok(()),
+        None if create => Ok(()),
+        None => Err(missing(SqlState::ObjectNotInPrerequisiteState)),
     }
 }
 
 /// Puts the first record; another process may have been faster.
-async fn create(log: &Log, path: &FsPath, options: &Options) -> Result<()> {
-    if !options.create {
-        return Err(Error::new(
-            SqlState::ObjectNotInPrerequisiteState,
-            format!("there is no warehouse at \"{}\"", path.display()),
-        )
-        .hint("Check the path; \"cenote serve\" creates a warehouse in a new folder."));
-    }
+async fn create(log: &Log, options: &Options) -> Result<()> {
     let record = genesis::record(&random_id(), &options.owner, options.clock.now_micros())?;
     let (bytes, _) = record.encode();
     match log.put(1, bytes.into()).await {

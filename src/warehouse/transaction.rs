@@ -35,6 +35,8 @@ pub(super) struct Work {
     pub(super) reads: Vec<(TableId, ReadSet)>,
     pub(super) held: Vec<TableId>,
     files: Vec<Path>,
+    /// Tables as they were at the beginning, as far as someone looked.
+    pub(super) bases: HashMap<TableId, Arc<TableState>>,
     /// Tables with this transaction's changes: how many of these, and the result.
     states: HashMap<TableId, (usize, Arc<TableState>)>,
 }
@@ -106,6 +108,7 @@ impl Transaction {
             true => self.snapshot.table(id).await?,
             false => Arc::new(unborn(&changes)?),
         };
+        self.work().bases.entry(id.to_owned()).or_insert_with(|| base.clone());
         if changes.is_empty() {
             return Ok(base);
         }
@@ -138,9 +141,15 @@ impl Transaction {
         let id = table.id.clone();
         let time = self.snapshot.warehouse.options.clock.now_micros();
         let creation = genesis::creation(&table, time)?;
+        let mark = self.statement_mark();
         self.apply(CatalogOp::CreateTable { table: Box::new(table) })?;
-        self.change(&id, creation)?;
-        Ok(id)
+        match self.change(&id, creation) {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.rollback_to(mark);
+                Err(error)
+            }
+        }
     }
 
     /// Adds a statement's change of a table.

@@ -37,8 +37,8 @@ async fn a_transaction_sees_its_own_work_and_others_see_it_after_commit() {
     txn.change(&a.id, change("DELETE", vec![remove("a1"), remove("a2")], reading("a")))
         .expect("changes");
     txn.change(&b.id, insert("b1")).expect("changes");
-    assert_eq!(paths(&*txn.table(&a.id).await.expect("a")), set(&[]));
-    assert_eq!(paths(&*txn.table(&b.id).await.expect("b")), set(&["b1"]));
+    assert_eq!(paths(&txn.table(&a.id).await.expect("a")), set(&[]));
+    assert_eq!(paths(&txn.table(&b.id).await.expect("b")), set(&["b1"]));
     assert_eq!(files(&warehouse, &a).await, set(&["a1"]), "nothing is visible before COMMIT");
     let mut written = txn.written_tables();
     written.sort();
@@ -53,8 +53,8 @@ async fn a_transaction_sees_its_own_work_and_others_see_it_after_commit() {
     assert_eq!(published(dir.path(), &a), (3, set(&[])));
     assert_eq!(published(dir.path(), &b), (2, set(&["b1"])));
     let old = warehouse.snapshot_at(4).await.expect("an old snapshot");
-    assert_eq!(paths(&*old.table(&a.id).await.expect("a")), set(&["a1"]));
-    assert_eq!(paths(&*old.table_at(&a.id, 0).await.expect("a")), set(&[]));
+    assert_eq!(paths(&old.table(&a.id).await.expect("a")), set(&["a1"]));
+    assert_eq!(paths(&old.table_at(&a.id, 0).await.expect("a")), set(&[]));
 }
 
 #[tokio::test]
@@ -69,9 +69,9 @@ async fn a_failed_statement_and_a_savepoint_leave_nothing_behind() {
     txn.create_table(b.clone()).expect("a new table");
     txn.change(&b.id, insert("lost")).expect("changes");
     txn.change(&a.id, insert("lost")).expect("changes");
-    assert_eq!(paths(&*txn.table(&a.id).await.expect("a")), set(&["kept", "lost"]));
+    assert_eq!(paths(&txn.table(&a.id).await.expect("a")), set(&["kept", "lost"]));
     txn.rollback_to(mark);
-    assert_eq!(paths(&*txn.table(&a.id).await.expect("a")), set(&["kept"]));
+    assert_eq!(paths(&txn.table(&a.id).await.expect("a")), set(&["kept"]));
     assert!(txn.table(&b.id).await.is_err());
     commit(txn).await.expect("commits");
     let snapshot = warehouse.snapshot().await.expect("snapshot");

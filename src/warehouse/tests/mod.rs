@@ -128,7 +128,7 @@ pub(super) async fn write(
 /// The live files of a table as the warehouse sees them now.
 pub(super) async fn files(warehouse: &Arc<Warehouse>, table: &Table) -> BTreeSet<String> {
     let snapshot = warehouse.snapshot().await.expect("a snapshot");
-    paths(&*snapshot.table(&table.id).await.expect("the table loads"))
+    paths(&snapshot.table(&table.id).await.expect("the table loads"))
 }
 
 pub(super) fn paths(state: &crate::delta::TableState) -> BTreeSet<String> {

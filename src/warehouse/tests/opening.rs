@@ -26,6 +26,7 @@ async fn an_empty_folder_is_no_warehouse_unless_one_may_be_created() {
     let error = refused(dir.path(), Options { create: false, ..options() }).await;
     assert_eq!(error.code(), SqlState::ObjectNotInPrerequisiteState);
     assert!(error.get_hint().is_some());
+    assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0, "nothing is left there");
 }
 
 #[tokio::test]

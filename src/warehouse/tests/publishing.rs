@@ -89,7 +89,7 @@ async fn commits_to_a_table_that_was_dropped_are_published_too() {
     let warehouse = open(dir.path()).await;
     assert_eq!(published(dir.path(), &a), (2, set(&["1"])));
     let before = warehouse.snapshot_at(seq).await.expect("snapshot");
-    assert_eq!(paths(&*before.table(&a.id).await.expect("it existed")), set(&["1"]));
+    assert_eq!(paths(&before.table(&a.id).await.expect("it existed")), set(&["1"]));
     let now = warehouse.snapshot().await.expect("snapshot");
     let error = now.table(&a.id).await.expect_err("it is gone");
     assert_eq!(error.code(), SqlState::UndefinedTable);

@@ -61,8 +61,8 @@ async fn moving_files_between_tables_loses_and_doubles_none() {
             for _ in 0..15 {
                 let txn = begin(&server).await;
                 let (from, to) = if rng.random() { (&a, &b) } else { (&b, &a) };
-                let here = paths(&*txn.table(&from.id).await.expect("loads"));
-                let there = paths(&*txn.table(&to.id).await.expect("loads"));
+                let here = paths(&txn.table(&from.id).await.expect("loads"));
+                let there = paths(&txn.table(&to.id).await.expect("loads"));
                 assert_eq!(here.len() + there.len(), 12, "one snapshot holds each once");
                 let Some(name) = here.iter().nth(rng.random_range(0..12)) else { continue };
                 let take = change("DELETE", vec![remove(name)], ReadSet::Nothing);
