@@ -14,6 +14,7 @@ pub mod table;
 pub mod types;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use copy::{CopyDecoder, CopyFormat, CopyOptions, Header, infer_csv_schema};

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use std::io::Write;
 
 /// How a result is printed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PrintOptions {
     /// The settings of the values.
     pub settings: EncodeSettings,
@@ -21,17 +21,6 @@ pub struct PrintOptions {
     pub tuples_only: bool,
     /// One line a value, as `\x`.
     pub expanded: bool,
-}
-
-impl Default for PrintOptions {
-    fn default() -> Self {
-        Self {
-            settings: EncodeSettings::default(),
-            null: String::new(),
-            tuples_only: false,
-            expanded: false,
-        }
-    }
 }
 
 fn io_error(error: std::io::Error) -> Error {

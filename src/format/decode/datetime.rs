@@ -10,11 +10,13 @@ use crate::format::datetime::{DAY_MICROS, days_from_civil, days_in_month};
 use crate::format::settings::{DateOrder, EncodeSettings, SessionZone};
 use crate::sqlstate::SqlState;
 
+/// Year (0 is 1 BC), month, day.
+type Civil = (i64, u32, u32);
+
 /// What a date/time text says.
 #[derive(Debug, Default)]
 pub(super) struct Moment {
-    /// Year (0 is 1 BC), month, day.
-    pub(super) date: Option<(i64, u32, u32)>,
+    pub(super) date: Option<Civil>,
     /// Microseconds since midnight, up to and including 24:00.
     pub(super) time: Option<i64>,
     pub(super) zone: Option<Zone>,
@@ -101,7 +103,7 @@ fn number(bytes: &[u8]) -> Option<u32> {
 }
 
 /// `YYYY-MM-DD` with exactly these digits, and what follows it.
-fn iso_date(bytes: &[u8]) -> Option<((i64, u32, u32), &[u8])> {
+fn iso_date(bytes: &[u8]) -> Option<(Civil, &[u8])> {
     let (date, rest) = bytes.split_at_checked(10)?;
     if date[4] != b'-' || date[7] != b'-' {
         return None;

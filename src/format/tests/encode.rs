@@ -87,6 +87,17 @@ fn float4_is_written_as_by_postgres() {
     assert_eq!(texts(&array, &EncodeSettings::default()).join(" "), expected);
 }
 
+/// Where two texts are equally near the even one is taken, and a power of two has a short way down.
+#[test]
+fn ties_between_two_texts_are_even() {
+    let values = vec![2_f32.powi(-12), -228510.625, 1431242.25, 496315.125, 178538.125];
+    let array: ArrayRef = Arc::new(Float32Array::from(values));
+    assert_eq!(
+        texts(&array, &EncodeSettings::default()).join(" "),
+        "0.00024414062 -228510.62 1.4312422e+06 496315.12 178538.12"
+    );
+}
+
 #[test]
 fn extra_float_digits_of_zero_and_less_round() {
     let at = |digits| EncodeSettings { extra_float_digits: digits, ..EncodeSettings::default() };
@@ -186,6 +197,9 @@ fn timestamptz_is_shown_in_the_session_zone() {
             "America/New_York",
             vec![
                 ("2020-07-01 01:02:03.1Z", "2020-06-30 21:02:03.1-04"),
+                // Far beyond the years that the time zone database spells out.
+                ("2599-10-18 13:15:19.85442Z", "2599-10-18 09:15:19.85442-04"),
+                ("7552-08-12 00:57:13.563049Z", "7552-08-11 20:57:13.563049-04"),
                 ("2020-01-01 01:02:03.1Z", "2019-12-31 20:02:03.1-05"),
                 ("1850-01-01 00:00:00Z", "1849-12-31 19:03:58-04:56:02"),
                 ("0001-01-01 00:00:00Z", "0001-12-31 19:03:58-04:56:02 BC"),
