@@ -17,6 +17,7 @@ mod names;
 mod predict;
 mod relations;
 mod rewrite;
+mod select_ast;
 mod services;
 mod types;
 
@@ -26,6 +27,7 @@ pub use files::{CsvSource, resolve_path};
 pub use models::{ModelCache, ResolvedModel, find_model, resolve_model};
 pub use names::display_name;
 pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
+pub use select_ast::select;
 pub use services::{Limits, Services};
 pub use types::sql_type_of;
 

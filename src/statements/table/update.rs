@@ -1,0 +1,173 @@
+//! UPDATE table [alias] SET column = expression, … [FROM …] [WHERE condition]
+
+use super::change::{Change, Target, carry_out, predicate};
+use super::{columns, insert::default_of, rows};
+use crate::catalog::Column;
+use crate::delta::changes::{ChangeKind, DuplicatePolicy};
+use crate::error::{Error, Result};
+use crate::parser::TokenSlice;
+use crate::planner::{Parameters, Planned, Planner, select};
+use crate::sqlstate::SqlState;
+use crate::statements::query::select::parameter_types;
+use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
+use sqlparser::ast::{
+    self, Assignment, AssignmentTarget, Expr, ObjectName, Query, TableWithJoins, UpdateTableFromKind,
+};
+use sqlparser::parser::Parser;
+use std::sync::Arc;
+
+/// UPDATE.
+#[derive(Debug)]
+pub struct Update {
+    target: ast::TableFactor,
+    assignments: Vec<(ObjectName, Expr)>,
+    from: Vec<TableWithJoins>,
+    selection: Option<Expr>,
+}
+
+/// Parses UPDATE.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for clauses that are not built.
+pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
+    let ast::Statement::Update(update) = slice.parse_all(Parser::parse_statement)? else {
+        return Err(slice.syntax_error(0, Some("UPDATE")));
+    };
+    if update.returning.is_some() {
+        return Err(Error::unsupported("RETURNING", "Query the table after the statement.")
+            .position(slice.position_of(0)));
+    }
+    if !update.table.joins.is_empty() || update.limit.is_some() {
+        return Err(Error::unsupported("a join or LIMIT in UPDATE", "Use UPDATE … FROM … WHERE.")
+            .position(slice.position_of(0)));
+    }
+    let from = match update.from {
+        Some(UpdateTableFromKind::AfterSet(from)) => from,
+        Some(UpdateTableFromKind::BeforeSet(_)) => {
+            return Err(slice.syntax_error(1, Some("a table's name")));
+        }
+        None => Vec::new(),
+    };
+    Ok(Arc::new(Update {
+        target: update.table.relation,
+        assignments: flatten(slice, update.assignments)?,
+        from,
+        selection: update.selection,
+    }))
+}
+
+/// `(a, b) = (x, y)` as two assignments.
+fn flatten(slice: &TokenSlice, assignments: Vec<Assignment>) -> Result<Vec<(ObjectName, Expr)>> {
+    let mut out = Vec::new();
+    for assignment in assignments {
+        match (assignment.target, assignment.value) {
+            (AssignmentTarget::ColumnName(name), value) => out.push((name, value)),
+            (AssignmentTarget::Tuple(names), Expr::Tuple(values)) if names.len() == values.len() => {
+                out.extend(names.into_iter().zip(values));
+            }
+            _ => {
+                return Err(Error::unsupported(
+                    "assigning a row of another form",
+                    "Write (a, b) = (x, y), or one assignment a column.",
+                )
+                .position(slice.position_of(0)));
+            }
+        }
+    }
+    Ok(out)
+}
+
+#[async_trait::async_trait]
+impl Statement for Update {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Write
+    }
+
+    async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
+        let target = Target::resolve(cx.slice, &cx.planner(), &self.target).await?;
+        let (planned, _) = self.plan(cx.slice, &cx.planner(), &target, cx.parameters).await?;
+        let parameters = parameter_types(&planned, &cx.parameters.types)?;
+        Ok(Description { columns: None, parameters })
+    }
+
+    async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
+        let target = Target::resolve(cx.slice, &cx.planner(), &self.target).await?;
+        let (planned, places) = self.plan(cx.slice, &cx.planner(), &target, cx.parameters).await?;
+        let columns = &target.table.columns;
+        let assigned: Vec<(&Column, usize)> =
+            places.iter().map(|place| (&columns[*place], place + 2)).collect();
+        rows::check_assignments(&planned, assigned.into_iter())?;
+        let change = Change {
+            operation: "UPDATE",
+            parameters: predicate(self.selection.as_ref()),
+            kind: ChangeKind::Update,
+            duplicates: DuplicatePolicy::FirstWins,
+        };
+        let outcome = carry_out(cx, &target, planned, change).await?;
+        Response::done(format!("UPDATE {}", outcome.updated))
+    }
+}
+
+impl Update {
+    /// Plans `SELECT __file, __row, <the new row> FROM target, from WHERE …`, and gives the places
+    /// of the assigned columns.
+    async fn plan(
+        &self,
+        slice: &TokenSlice,
+        planner: &Planner<'_>,
+        target: &Target,
+        parameters: &Parameters,
+    ) -> Result<(Planned, Vec<usize>)> {
+        let table = &target.table;
+        let names: Vec<ObjectName> = self.assignments.iter().map(|(n, _)| n.clone()).collect();
+        let places = columns::places(slice, table, &names)
+            .map_err(|e| match e.code() {
+                SqlState::DuplicateColumn => {
+                    let column = e.object().column.clone().unwrap_or_default();
+                    e.with_code(SqlState::SyntaxError)
+                        .with_message(format!("multiple assignments to same column \"{column}\""))
+                }
+                _ => e,
+            })?;
+        if let Some(feature) = &table.feature {
+            let key = feature.key();
+            if let Some(place) = places.iter().find(|p| key.contains(&table.columns[**p].name.as_str())) {
+                let name = &table.columns[*place].name;
+                return Err(Error::unsupported(
+                    format_args!("changing the key column \"{name}\" of a feature table"),
+                    "Delete the row and insert it under its new key.",
+                )
+                .column(name)
+                .position(slice.position_of(0)));
+            }
+        }
+        let mut items: Vec<(Expr, String)> =
+            target.row_ids().into_iter().map(|(e, name)| (e, name.to_owned())).collect();
+        for (i, column) in table.columns.iter().enumerate() {
+            let value = match places.iter().position(|p| *p == i) {
+                Some(assignment) => match &self.assignments[assignment].1 {
+                    Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default") => {
+                        default_of(table, i)?
+                    }
+                    value => value.clone(),
+                },
+                // A changed row of a feature table is a new row, committed now.
+                None if column.hidden => crate::planner::parse_expression("CAST(NULL AS timestamptz)")?,
+                None => target.column(&column.name),
+            };
+            items.push((value, format!("\u{1}{i}")));
+        }
+        let query = self.query(target, items);
+        Ok((target.plan(slice, planner, query, parameters).await?, places))
+    }
+
+    fn query(&self, target: &Target, items: Vec<(Expr, String)>) -> Query {
+        let mut from = vec![TableWithJoins { relation: target.factor(), joins: Vec::new() }];
+        from.extend(self.from.clone());
+        select(items, from, self.selection.clone())
+    }
+}
