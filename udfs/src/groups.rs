@@ -19,25 +19,35 @@ pub(crate) fn valid_rows(
     NullBuffer::union(nulls, passes.as_ref()).filter(|valid| valid.null_count() > 0)
 }
 
-/// Calls `add(group, value)` for each row that counts.
+/// Calls `add(group, value)` for each row that counts, and tells whether any call told of
+/// an overflow. The flag is returned and not captured, so that it stays in a register.
+#[inline]
 pub(crate) fn for_each_valid<T: ArrowPrimitiveType>(
     group_indices: &[usize],
     values: &PrimitiveArray<T>,
     valid: Option<&NullBuffer>,
-    mut add: impl FnMut(usize, T::Native),
-) {
-    match valid {
-        None => {
-            for (group, value) in group_indices.iter().zip(values.values()) {
-                add(*group, *value);
-            }
+    mut add: impl FnMut(usize, T::Native) -> bool,
+) -> bool {
+    let mut overflow = false;
+    let rows = group_indices.iter().zip(values.values().iter());
+    let Some(valid) = valid else {
+        for (group, value) in rows {
+            overflow |= add(*group, *value);
         }
-        Some(valid) => {
-            for row in valid.valid_indices() {
-                add(group_indices[row], values.value(row));
+        return overflow;
+    };
+    let chunks = valid.inner().bit_chunks();
+    let groups = group_indices.chunks(64);
+    let values = values.values().chunks(64);
+    for ((groups, values), mut mask) in groups.zip(values).zip(chunks.iter_padded()) {
+        for (group, value) in groups.iter().zip(values) {
+            if mask & 1 == 1 {
+                overflow |= add(*group, *value);
             }
+            mask >>= 1;
         }
     }
+    overflow
 }
 
 /// Which groups have seen a row that counts. While every row counts, no marks are kept:
@@ -49,26 +59,15 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The rows of a batch that count, as [`valid_rows`], and marks their groups.
-    pub(crate) fn mark(
-        &mut self,
-        group_indices: &[usize],
-        valid: Option<&NullBuffer>,
-        total_groups: usize,
-        has_filter: bool,
-    ) {
-        if self.marks.is_none() && valid.is_none() && !has_filter {
-            self.groups = total_groups;
-            return;
+    /// The marks to set for the rows of a batch that count; `None` while all rows do.
+    pub(crate) fn marks(&mut self, all_count: bool, total_groups: usize) -> Option<&mut [bool]> {
+        let groups = std::mem::replace(&mut self.groups, total_groups);
+        if self.marks.is_none() && all_count {
+            return None;
         }
-        let groups = self.groups;
         let marks = self.marks.get_or_insert_with(|| vec![true; groups]);
         marks.resize(total_groups, false);
-        self.groups = total_groups;
-        match valid {
-            None => group_indices.iter().for_each(|group| marks[*group] = true),
-            Some(valid) => valid.valid_indices().for_each(|row| marks[group_indices[row]] = true),
-        }
+        Some(marks)
     }
 
     /// The NULLs among the groups that are given out, which are forgotten.
@@ -92,20 +91,35 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::Int64Array;
 
     #[test]
     fn groups_without_rows_are_null() {
         let mut seen = Seen::default();
-        seen.mark(&[0, 1], None, 2, false);
+        assert_eq!(seen.marks(true, 2), None);
         assert_eq!(seen.size(), 0);
-        let valid = NullBuffer::from(vec![false, true]);
-        seen.mark(&[2, 3], Some(&valid), 4, false);
+        seen.marks(false, 4).unwrap()[3] = true;
         let first = seen.take(EmitTo::First(3)).unwrap();
         assert_eq!(first.iter().collect::<Vec<_>>(), [true, true, false]);
-        seen.mark(&[1], None, 2, false);
+        seen.marks(true, 2).unwrap()[1] = true;
         let rest = seen.take(EmitTo::All).unwrap();
         assert_eq!(rest.iter().collect::<Vec<_>>(), [true, true]);
         assert_eq!(seen.take(EmitTo::All), None);
+    }
+
+    #[test]
+    fn only_rows_that_count_are_visited() {
+        let values = Int64Array::from_iter_values(0..150);
+        let groups: Vec<usize> = (0..150).map(|row| row % 3).collect();
+        let valid: NullBuffer = (0..150).map(|row| row % 50 == 7).collect::<Vec<_>>().into();
+        let mut visited = Vec::new();
+        let overflow = for_each_valid(&groups, &values, Some(&valid), |group, value| {
+            visited.push((group, value));
+            value == 107
+        });
+        assert_eq!(visited, [(1, 7), (0, 57), (2, 107)]);
+        assert!(overflow);
+        assert!(!for_each_valid(&groups, &values, None, |_, _| false));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //!   metrics as functions of slices and as mergeable statistics;
 //! * [`sql_aggregates`]: `sum` and `avg` with PostgreSQL's result types and overflow errors.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod aggregates;
 pub mod classification;
 mod distinct;

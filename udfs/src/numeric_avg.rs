@@ -302,12 +302,11 @@ impl<T: Mean> GroupsAccumulator for GroupedAvgs<T> {
         self.grow(total_num_groups);
         let valid = valid_rows(values.nulls(), opt_filter);
         let (sums, counts) = (self.sums.as_mut_slice(), self.counts.as_mut_slice());
-        let mut overflow = false;
-        for_each_valid(group_indices, &values, valid.as_ref(), |group, value| {
-            let (sum, overflows) = T::add(sums[group], T::lift(value));
+        let overflow = for_each_valid(group_indices, &values, valid.as_ref(), |group, value| {
+            let (sum, overflows) = T::add_value(sums[group], value);
             sums[group] = sum;
             counts[group] += 1;
-            overflow |= overflows;
+            overflows
         });
         match overflow {
             true => Err(T::overflow()),
@@ -326,14 +325,15 @@ impl<T: Mean> GroupsAccumulator for GroupedAvgs<T> {
         self.grow(total_num_groups);
         let valid = valid_rows(partial_sums.nulls(), None);
         let (sums, counts) = (self.sums.as_mut_slice(), self.counts.as_mut_slice());
-        let mut overflow = false;
-        for_each_valid(group_indices, &partial_sums, valid.as_ref(), |group, other| {
-            let (sum, overflows) = T::add(sums[group], other);
-            sums[group] = sum;
-            overflow |= overflows;
-        });
+        let overflow =
+            for_each_valid(group_indices, &partial_sums, valid.as_ref(), |group, other| {
+                let (sum, overflows) = T::add(sums[group], other);
+                sums[group] = sum;
+                overflows
+            });
         for_each_valid(group_indices, &partial_counts, valid.as_ref(), |group, count| {
-            counts[group] += count
+            counts[group] += count;
+            false
         });
         match overflow {
             true => Err(T::overflow()),

@@ -337,21 +337,28 @@ impl<T: Total> GroupedSums<T> {
     fn add<I: arrow::datatypes::ArrowPrimitiveType>(
         &mut self,
         values: &PrimitiveArray<I>,
-        lift: impl Fn(I::Native) -> Native<T::State>,
+        add: impl Fn(Native<T::State>, I::Native) -> (Native<T::State>, bool),
         group_indices: &[usize],
         filter: Option<&BooleanArray>,
         total_groups: usize,
     ) -> Result<()> {
         self.sums.resize(total_groups, Native::<T::State>::default());
         let valid = valid_rows(values.nulls(), filter);
-        self.seen.mark(group_indices, valid.as_ref(), total_groups, filter.is_some());
+        let all_count = valid.is_none() && filter.is_none();
+        let marks = self.seen.marks(all_count, total_groups);
         let sums = self.sums.as_mut_slice();
-        let mut overflow = false;
-        for_each_valid(group_indices, values, valid.as_ref(), |group, value| {
-            let (sum, overflows) = T::add(sums[group], lift(value));
+        let mut add_to = |group: usize, value| {
+            let (sum, overflows) = add(sums[group], value);
             sums[group] = sum;
-            overflow |= overflows;
-        });
+            overflows
+        };
+        let overflow = match marks {
+            None => for_each_valid(group_indices, values, None, add_to),
+            Some(marks) => for_each_valid(group_indices, values, valid.as_ref(), |group, value| {
+                marks[group] = true;
+                add_to(group, value)
+            }),
+        };
         match overflow {
             true => Err(T::overflow()),
             false => Ok(()),
@@ -368,7 +375,7 @@ impl<T: Total> GroupsAccumulator for GroupedSums<T> {
         total_num_groups: usize,
     ) -> Result<()> {
         let values = input::<T>(&batch[0], &self.summed_as)?;
-        self.add(&values, T::lift, group_indices, opt_filter, total_num_groups)
+        self.add(&values, T::add_value, group_indices, opt_filter, total_num_groups)
     }
 
     fn merge_batch(
@@ -378,7 +385,7 @@ impl<T: Total> GroupsAccumulator for GroupedSums<T> {
         total_num_groups: usize,
     ) -> Result<()> {
         let sums = primitive::<T::State>(&states[0])?;
-        self.add(&sums, |sum| sum, group_indices, None, total_num_groups)
+        self.add(&sums, T::add, group_indices, None, total_num_groups)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {

@@ -32,6 +32,13 @@ pub(crate) trait Total: Debug + Send + Sync + 'static {
     fn lift(value: Native<Self::Input>) -> Native<Self::State>;
     /// The sum, and whether it is out of range.
     fn add(sum: Native<Self::State>, other: Native<Self::State>) -> (Native<Self::State>, bool);
+    /// The same with one value; types that no number of rows can overflow do not look.
+    fn add_value(
+        sum: Native<Self::State>,
+        value: Native<Self::Input>,
+    ) -> (Native<Self::State>, bool) {
+        Self::add(sum, Self::lift(value))
+    }
     /// The difference, and whether it is out of range.
     fn sub(sum: Native<Self::State>, other: Native<Self::State>) -> (Native<Self::State>, bool);
     /// The sum as the result; `None` if it is out of range.
@@ -43,15 +50,11 @@ pub(crate) trait Total: Debug + Send + Sync + 'static {
     fn sum(values: &PrimitiveArray<Self::Input>) -> (Native<Self::State>, bool) {
         let mut sum = Native::<Self::State>::default();
         let mut overflow = false;
-        let mut add = |value: Native<Self::Input>| {
-            let (next, overflows) = Self::add(sum, Self::lift(value));
+        for_each_or_zero(values, |value| {
+            let (next, overflows) = Self::add_value(sum, value);
             sum = next;
             overflow |= overflows;
-        };
-        match values.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => values.values().iter().for_each(|value| add(*value)),
-            Some(nulls) => nulls.valid_indices().for_each(|row| add(values.value(row))),
-        }
+        });
         (sum, overflow)
     }
 
@@ -98,13 +101,7 @@ where
     /// A batch has fewer than 2³¹ rows of at most 2³¹, so that bigint is wide enough.
     fn sum(values: &PrimitiveArray<T>) -> (i64, bool) {
         let mut sum = 0i64;
-        for rows in Blocks::of(values) {
-            let block: i64 = match rows {
-                Block::Dense(values) => values.iter().map(|value| (*value).into()).sum(),
-                Block::Sparse(value) => value.into(),
-            };
-            sum += block;
-        }
+        for_each_or_zero(values, |value| sum += value.into());
         (sum, false)
     }
 }
@@ -126,6 +123,10 @@ impl Total for BigInts {
     fn add(sum: i128, other: i128) -> (i128, bool) {
         sum.overflowing_add(other)
     }
+    /// It would take 2⁶³ rows.
+    fn add_value(sum: i128, value: i64) -> (i128, bool) {
+        (sum.wrapping_add(i128::from(value)), false)
+    }
     fn sub(sum: i128, other: i128) -> (i128, bool) {
         sum.overflowing_sub(other)
     }
@@ -143,16 +144,10 @@ impl Total for BigInts {
     /// compiler turns into vector instructions; a batch has fewer than 2³¹ rows.
     fn sum(values: &PrimitiveArray<Int64Type>) -> (i128, bool) {
         let (mut high, mut low) = (0i64, 0u64);
-        let mut add = |value: i64| {
+        for_each_or_zero(values, |value| {
             high += value >> 32;
             low += u64::from(value.cast_unsigned() as u32);
-        };
-        for rows in Blocks::of(values) {
-            match rows {
-                Block::Dense(values) => values.iter().for_each(|value| add(*value)),
-                Block::Sparse(value) => add(value),
-            }
-        }
+        });
         ((i128::from(high) << 32) + i128::from(low), false)
     }
 }
@@ -173,6 +168,10 @@ impl Total for UnsignedInts {
     }
     fn add(sum: i128, other: i128) -> (i128, bool) {
         sum.overflowing_add(other)
+    }
+    /// It would take 2⁶³ rows.
+    fn add_value(sum: i128, value: u64) -> (i128, bool) {
+        (sum.wrapping_add(i128::from(value)), false)
     }
     fn sub(sum: i128, other: i128) -> (i128, bool) {
         sum.overflowing_sub(other)
@@ -383,24 +382,24 @@ fn flip(bits: i64) -> i64 {
     bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
-/// All values of a batch at once where none is NULL, else those that are not, singly.
-enum Block<'a, N> {
-    Dense(&'a [N]),
-    Sparse(N),
-}
-
-/// The values of a batch that are not NULL.
-struct Blocks;
-
-impl Blocks {
-    fn of<T: ArrowPrimitiveType>(
-        values: &PrimitiveArray<T>,
-    ) -> impl Iterator<Item = Block<'_, T::Native>> {
-        let nulls = values.nulls().filter(|nulls| nulls.null_count() > 0);
-        let dense = nulls.is_none().then(|| Block::Dense(&values.values()[..]));
-        let sparse =
-            nulls.map(|nulls| nulls.valid_indices().map(|row| Block::Sparse(values.value(row))));
-        dense.into_iter().chain(sparse.into_iter().flatten())
+/// Calls `add` for each value of a batch, with 0 in the place of NULL: without a branch,
+/// so that the compiler can add several values at once.
+#[inline]
+fn for_each_or_zero<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    mut add: impl FnMut(T::Native),
+) {
+    let Some(nulls) = values.nulls().filter(|nulls| nulls.null_count() > 0) else {
+        values.values().iter().for_each(|value| add(*value));
+        return;
+    };
+    let masks = nulls.inner().bit_chunks();
+    for (values, mut mask) in values.values().chunks(64).zip(masks.iter_padded()) {
+        for value in values {
+            let is_valid = mask & 1 == 1;
+            add(if is_valid { *value } else { T::Native::default() });
+            mask >>= 1;
+        }
     }
 }
 

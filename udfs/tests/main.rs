@@ -1,5 +1,7 @@
 //! The aggregates in SQL, over plans of several partitions.
 
+#![allow(clippy::unwrap_used)]
+
 mod metrics;
 mod numeric;
 
