@@ -5,3 +5,4 @@ pub mod delta;
 pub mod error;
 pub mod sqlstate;
 pub mod suggest;
+pub mod system;

@@ -1,0 +1,306 @@
+//! Single expressions: operators, casts, arrays and names that only PostgreSQL has.
+
+use super::touches::BARE_FUNCTIONS;
+use super::{Rewriter, call, call_parts, strip_pg_catalog, subqueries};
+use crate::error::Result;
+use crate::system::functions::{
+    REGCLASS_IN, REGCLASS_OUT, REGNAMESPACE_IN, REGNAMESPACE_OUT, REGPROC_IN, REGPROC_OUT,
+    REGROLE_IN, REGROLE_OUT, REGTYPE_IN, REGTYPE_OUT,
+};
+use crate::system::rows::definition;
+use sqlparser::ast::{
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, FunctionArguments, Ident,
+    SelectItem, Value,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+/// Rewrites one expression whose parts are rewritten already.
+pub(super) fn rewrite(rewriter: &Rewriter<'_>, expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::Function(function) => {
+            strip_pg_catalog(&mut function.name);
+            if function.name.0.len() == 2
+                && function.name.0[0].as_ident().is_some_and(|i| i.value == "information_schema")
+            {
+                function.name.0.remove(0);
+            }
+            if let FunctionArguments::Subquery(query) = &function.args {
+                if let Some(array) = subqueries::array_of(query) {
+                    *expr = array;
+                }
+            } else if matches!(function.args, FunctionArguments::None) {
+                bare_function(expr);
+            }
+        }
+        Expr::Identifier(ident) if ident.quote_style.is_none() => bare_function(expr),
+        Expr::CompoundIdentifier(parts) => {
+            if let Some(oid) = table_oid(rewriter, parts) {
+                *expr = number(oid);
+            }
+        }
+        Expr::Collate { expr: inner, .. } => {
+            let inner = inner.as_ref().clone();
+            *expr = inner;
+        }
+        Expr::BinaryOp { left, op, right } => {
+            plain_operator(op);
+            compare_names(left, right);
+        }
+        Expr::AnyOp { left, compare_op, right, .. } => {
+            plain_operator(compare_op);
+            plain_array(right);
+            if let Some(membership) = in_subquery(left, compare_op, right) {
+                *expr = membership;
+            }
+        }
+        Expr::AllOp { compare_op, right, .. } => {
+            plain_operator(compare_op);
+            plain_array(right);
+        }
+        Expr::Cast { .. } => cast(expr),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn number(n: u32) -> Expr {
+    Expr::value(Value::Number(n.to_string(), false))
+}
+
+/// `current_user` and its like are calls without brackets.
+fn bare_function(expr: &mut Expr) {
+    let name = match &*expr {
+        Expr::Identifier(ident) => ident.value.to_lowercase(),
+        other => match call_parts(other) {
+            Some((name, _)) => name.to_lowercase(),
+            None => return,
+        },
+    };
+    if BARE_FUNCTIONS.contains(&name.as_str()) {
+        *expr = call(&name, Vec::new());
+    }
+}
+
+/// `alias.tableoid`: the OID of the relation that the alias stands for.
+fn table_oid(rewriter: &Rewriter<'_>, parts: &[Ident]) -> Option<u32> {
+    let [alias, column] = parts else { return None };
+    if column.value != "tableoid" {
+        return None;
+    }
+    let (schema, name) = rewriter.relation_of(&alias.value)?;
+    definition(schema, name).map(|d| d.oid)
+}
+
+/// `OPERATOR(pg_catalog.~)` is `~`.
+fn plain_operator(op: &mut BinaryOperator) {
+    let BinaryOperator::PGCustomBinaryOperator(parts) = op else { return };
+    let Some(symbol) = parts.last() else { return };
+    *op = match symbol.as_str() {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "||" => BinaryOperator::StringConcat,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        _ => return,
+    };
+}
+
+/// Where one side is an OID given by name, a text on the other side is a name too.
+fn compare_names(left: &mut Expr, right: &mut Expr) {
+    for (one, other) in [(&*left).clone(), (&*right).clone()].into_iter().zip([right, left]) {
+        if let Some((name, _)) = call_parts(&one)
+            && name.ends_with("in")
+            && out_of(name).is_some()
+            && is_text(other)
+        {
+            *other = call(name, vec![other.clone()]);
+        }
+    }
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_)))
+}
+
+/// `'{a,b}'` and `'{a,b}'::text[]` as the right side of ANY or ALL.
+fn plain_array(expr: &mut Expr) {
+    while let Expr::Nested(inner) = expr {
+        let inner = inner.as_ref().clone();
+        *expr = inner;
+    }
+    let text = match &*expr {
+        Expr::Cast { expr: inner, data_type: DataType::Array(_), .. } => inner.as_ref(),
+        other => other,
+    };
+    let Expr::Value(value) = text else { return };
+    let Value::SingleQuotedString(text) = &value.value else { return };
+    let Some(list) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) else { return };
+    let element = |item: &str| {
+        let item = item.trim().trim_matches('"');
+        match item.parse::<i64>() {
+            Ok(_) => Expr::value(Value::Number(item.to_owned(), false)),
+            Err(_) => Expr::value(Value::SingleQuotedString(item.to_owned())),
+        }
+    };
+    let elem = list.split(',').filter(|item| !item.trim().is_empty()).map(element).collect();
+    *expr = Expr::Array(Array { elem, named: true });
+}
+
+/// `x = ANY (ARRAY(SELECT …))` is `x IN (SELECT …)`.
+fn in_subquery(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    let Expr::Subquery(query) = right else { return None };
+    let subquery = subqueries::without_array_agg(query)?;
+    (*op == BinaryOperator::Eq).then(|| Expr::InSubquery {
+        expr: Box::new(left.clone()),
+        subquery: Box::new(subquery),
+        negated: false,
+    })
+}
+
+/// The function that reads a `reg*` type, and the one that prints it.
+const REG_TYPES: [(&str, &str, &str); 6] = [
+    ("regclass", REGCLASS_IN, REGCLASS_OUT),
+    ("regtype", REGTYPE_IN, REGTYPE_OUT),
+    ("regnamespace", REGNAMESPACE_IN, REGNAMESPACE_OUT),
+    ("regproc", REGPROC_IN, REGPROC_OUT),
+    ("regprocedure", REGPROC_IN, REGPROC_OUT),
+    ("regrole", REGROLE_IN, REGROLE_OUT),
+];
+
+fn out_of(reader: &str) -> Option<&'static str> {
+    REG_TYPES.iter().find(|(_, input, _)| *input == reader).map(|(_, _, output)| *output)
+}
+
+/// Columns of type regproc: as text they are the function's name.
+const REGPROC_COLUMNS: [&str; 14] = [
+    "typinput",
+    "typoutput",
+    "typreceive",
+    "typsend",
+    "typmodin",
+    "typmodout",
+    "typanalyze",
+    "typsubscript",
+    "oprcode",
+    "oprrest",
+    "oprjoin",
+    "amhandler",
+    "prosupport",
+    "evtfoid",
+];
+
+fn cast(expr: &mut Expr) {
+    let Expr::Cast { expr: inner, data_type, .. } = expr else { return };
+    let Some(target) = target(data_type) else { return };
+    let source = inner.as_ref().clone();
+    let reg = REG_TYPES.iter().find(|(name, _, _)| *name == target);
+    *expr = match (reg, call_parts(&source).and_then(|(name, _)| out_of(name))) {
+        (Some((_, input, _)), _) => call(input, vec![source]),
+        (None, Some(output)) if is_textual(&target) => renamed(source, output),
+        (None, Some(_)) if matches!(target.as_str(), "oid" | "int4" | "int8") => source,
+        _ if is_textual(&target) && is_regproc_column(&source) => call(REGPROC_OUT, vec![source]),
+        _ => match data_type_of(&target) {
+            Some(data_type) => Expr::Cast {
+                kind: CastKind::DoubleColon,
+                expr: Box::new(source),
+                data_type,
+                array: false,
+                format: None,
+            },
+            None => return,
+        },
+    };
+    if let Expr::Cast { expr: inner, data_type: DataType::Array(_), .. } = expr {
+        let mut array = inner.as_ref().clone();
+        plain_array(&mut array);
+        if array != **inner {
+            *expr = array;
+        }
+    }
+}
+
+fn renamed(expr: Expr, name: &str) -> Expr {
+    let arguments = call_parts(&expr).map(|(_, args)| args.into_iter().cloned().collect());
+    call(name, arguments.unwrap_or_default())
+}
+
+fn is_textual(target: &str) -> bool {
+    matches!(target, "text" | "varchar" | "name" | "bpchar" | "cstring")
+}
+
+fn is_regproc_column(expr: &Expr) -> bool {
+    let name = match expr {
+        Expr::Identifier(ident) => Some(ident),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    name.is_some_and(|ident| REGPROC_COLUMNS.contains(&ident.value.as_str()))
+}
+
+/// The name in pg_type of a type written in SQL, `[]` after it for arrays.
+fn target(data_type: &DataType) -> Option<String> {
+    match data_type {
+        DataType::Regclass => Some("regclass".to_owned()),
+        DataType::Text => Some("text".to_owned()),
+        DataType::Custom(name, _) => {
+            let ident = name.0.last()?.as_ident()?;
+            let quoted = ident.quote_style.is_some();
+            Some(if quoted { ident.value.clone() } else { ident.value.to_lowercase() })
+        }
+        DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) => {
+            Some(format!("{}[]", target(inner).unwrap_or_else(|| inner.to_string().to_lowercase())))
+        }
+        _ => None,
+    }
+}
+
+/// The type that holds values of a PostgreSQL type here; none if it is unknown.
+fn data_type_of(target: &str) -> Option<DataType> {
+    if let Some(element) = target.strip_suffix("[]") {
+        let element = data_type_of(element)?;
+        return Some(DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)));
+    }
+    Some(match target {
+        "text" | "name" | "char" | "bpchar" | "cstring" | "sql_identifier" | "character_data"
+        | "yes_or_no" | "regclass" | "regtype" | "regproc" | "aclitem" | "pg_node_tree" => {
+            DataType::Text
+        }
+        "oid" | "xid" | "cid" => DataType::IntUnsigned(None),
+        "cardinal_number" => DataType::Int(None),
+        "int2vector" => return data_type_of("int2[]"),
+        "oidvector" => return data_type_of("oid[]"),
+        other => {
+            let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(other);
+            match parser.and_then(|mut p| p.parse_data_type()) {
+                Ok(DataType::Custom(..)) | Err(_) => return None,
+                Ok(data_type) => data_type,
+            }
+        }
+    })
+}
+
+/// In a result column an object identifier is shown by its name.
+pub(super) fn print_names(projection: &mut [SelectItem]) {
+    for item in projection {
+        if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item
+            && let Some(output) = call_parts(expr).and_then(|(name, _)| out_of(name))
+        {
+            *expr = renamed(expr.clone(), output);
+        }
+    }
+}
