@@ -50,12 +50,12 @@ fn constraint_definition(call: &Call<'_>) -> Result<Cell> {
 }
 
 /// CREATE UNIQUE INDEX, as PostgreSQL would have said it for a primary key.
-pub(in crate::system) fn index_definition(key: &Constraint, class: &Class) -> String {
+pub(in crate::system) fn index_definition(key: &Constraint, class: &Class, short: bool) -> String {
     let columns: Vec<String> = key.columns.iter().map(|name| quote_ident(name)).collect();
+    let schema = if short { String::new() } else { format!("{}.", quote_ident(&class.schema)) };
     format!(
-        "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
+        "CREATE UNIQUE INDEX {} ON {schema}{} USING btree ({})",
         quote_ident(&key.name),
-        quote_ident(&class.schema),
         quote_ident(&class.name),
         columns.join(", ")
     )
@@ -67,7 +67,10 @@ fn index_text(call: &Call<'_>) -> Result<Cell> {
     let Some((key, class)) = found else { return Ok(Cell::Null) };
     let column = call.argument(1).int().and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
     Ok(match column {
-        0 => index_definition(key, class).into(),
+        0 => {
+            let short = call.argument(2).is_true() && names::is_visible(call.system, class);
+            index_definition(key, class, short).into()
+        }
         n => key.columns.get(n - 1).map_or(String::new(), |name| quote_ident(name)).into(),
     })
 }

@@ -10,6 +10,8 @@ use crate::system::types;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+/// `x::oid`.
+pub(in crate::system) const OID_IN: &str = "oidin";
 /// `x::regclass` where an OID is wanted.
 pub(in crate::system) const REGCLASS_IN: &str = "regclassin";
 /// `x::regclass` where its name is wanted.
@@ -51,6 +53,7 @@ pub(super) const ALL: &[Function] = &[
     strict("to_regnamespace", 1..=1, "regnamespace", |c| Ok(namespace_oid(c).into())),
     strict("to_regrole", 1..=1, "regrole", |c| Ok(role_oid(c).into())),
     strict("to_regproc", 1..=1, "regproc", |c| Ok(function_oid(c.system, c.text(0)).into())),
+    strict(OID_IN, 1..=1, "oid", oid_in),
     strict(REGCLASS_IN, 1..=1, "oid", regclass_in),
     strict(REGCLASS_OUT, 1..=1, "text", regclass_out),
     strict(REGTYPE_IN, 1..=1, "oid", regtype_in),
@@ -74,7 +77,7 @@ fn table_is_visible(call: &Call<'_>) -> Result<Cell> {
 }
 
 /// A relation is visible if no schema before its own in the path has one of its name.
-fn is_visible(system: &System, class: &Class) -> bool {
+pub(super) fn is_visible(system: &System, class: &Class) -> bool {
     let objects = system.objects();
     let path = system.lookup_path();
     let first = path.iter().find(|s| objects.class_by_name(s, &class.name).is_some());
@@ -137,6 +140,16 @@ pub(super) fn class_of<'a>(system: &'a System, cell: &Cell) -> Option<&'a Class>
             objects.class_by_name(schema, name)
         }
         _ => None,
+    }
+}
+
+fn oid_in(call: &Call<'_>) -> Result<Cell> {
+    match call.argument(0).oid() {
+        Some(oid) => Ok(oid.into()),
+        None => Err(Error::new(
+            SqlState::InvalidTextRepresentation,
+            format!("invalid input syntax for type oid: \"{}\"", call.text(0)),
+        )),
     }
 }
 

@@ -226,7 +226,7 @@ pub(super) fn index_list(system: &System, rows: &mut Rows) {
             ("schemaname", (&class.schema).into()),
             ("tablename", (&class.name).into()),
             ("indexname", (&key.name).into()),
-            ("indexdef", crate::system::functions::index_definition(key, class).into()),
+            ("indexdef", crate::system::functions::index_definition(key, class, false).into()),
         ]);
     }
 }

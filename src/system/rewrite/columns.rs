@@ -1,6 +1,8 @@
 //! The names of result columns: PostgreSQL's, made unique where DataFusion insists on it.
 
-use sqlparser::ast::{DataType, Expr, Ident, SelectItem, SetExpr};
+use super::Scoped;
+use crate::system::rows::definition;
+use sqlparser::ast::{DataType, Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, SetExpr};
 use std::collections::HashSet;
 
 /// Stands between a column's name and the number that makes it unique. Never shown.
@@ -13,10 +15,12 @@ pub fn display_name(name: &str) -> &str {
 
 /// Names every unnamed expression as PostgreSQL does, and tells equal names apart.
 pub(super) fn name_columns(projection: &mut [SelectItem]) {
-    let mut taken = HashSet::new();
+    let (mut taken, mut columns) = (HashSet::new(), HashSet::new());
     for item in projection.iter_mut() {
+        // `a.oid, b.oid` are told apart by their tables, `a.oid, a.oid` are not.
         if let SelectItem::UnnamedExpr(expr) = item
-            && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+            && (!matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+                || !columns.insert(path(expr)))
         {
             let alias = Ident::with_quote('"', figure(expr).unwrap_or_else(|| "?column?".into()));
             let expr = std::mem::replace(expr, Expr::Identifier(alias.clone()));
@@ -33,6 +37,52 @@ pub(super) fn name_columns(projection: &mut [SelectItem]) {
             taken.extend(figure(expr));
         }
     }
+}
+
+/// A column's name with its qualifiers, however they are quoted.
+fn path(expr: &Expr) -> Vec<String> {
+    match expr {
+        Expr::Identifier(ident) => vec![ident.value.clone()],
+        Expr::CompoundIdentifier(parts) => parts.iter().map(|p| p.value.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Writes `a.*` out if other columns stand beside it, since one of them may be among those of `a`.
+pub(super) fn expand_wildcards(projection: &mut Vec<SelectItem>, tables: &[Scoped]) {
+    if projection.len() == 1 {
+        return;
+    }
+    let mut expanded = Vec::with_capacity(projection.len());
+    for item in projection.drain(..) {
+        match columns_of(&item, tables) {
+            Some(columns) => expanded.extend(columns),
+            None => expanded.push(item),
+        }
+    }
+    *projection = expanded;
+}
+
+/// The columns of `a.*` or `*` where the tables are system relations.
+fn columns_of(item: &SelectItem, tables: &[Scoped]) -> Option<Vec<SelectItem>> {
+    let wanted: Vec<&Scoped> = match item {
+        SelectItem::Wildcard(_) => tables.iter().collect(),
+        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+            let alias = &name.0.last()?.as_ident()?.value;
+            vec![tables.iter().find(|t| t.alias == *alias)?]
+        }
+        _ => return None,
+    };
+    let mut items = Vec::new();
+    for table in wanted {
+        let (schema, name) = table.relation.as_ref()?;
+        let column = |name: &str| {
+            let parts = vec![Ident::with_quote('"', &table.alias), Ident::with_quote('"', name)];
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts))
+        };
+        items.extend(definition(schema, name)?.columns.iter().map(|c| column(c.name)));
+    }
+    Some(items)
 }
 
 /// The name of an expression: `FigureColname` of PostgreSQL's parse_target.c.

@@ -4,7 +4,7 @@ use super::touches::BARE_FUNCTIONS;
 use super::{Rewriter, call, call_parts, strip_pg_catalog, subqueries};
 use crate::error::Result;
 use crate::system::functions::{
-    REGCLASS_IN, REGCLASS_OUT, REGNAMESPACE_IN, REGNAMESPACE_OUT, REGPROC_IN, REGPROC_OUT,
+    OID_IN, REGCLASS_IN, REGCLASS_OUT, REGNAMESPACE_IN, REGNAMESPACE_OUT, REGPROC_IN, REGPROC_OUT,
     REGROLE_IN, REGROLE_OUT, REGTYPE_IN, REGTYPE_OUT,
 };
 use crate::system::rows::definition;
@@ -25,7 +25,9 @@ pub(super) fn rewrite(rewriter: &Rewriter<'_>, expr: &mut Expr) -> Result<()> {
             {
                 function.name.0.remove(0);
             }
-            if let FunctionArguments::Subquery(query) = &function.args {
+            if function.name.to_string() == "generate_subscripts" {
+                *expr = subscripts(expr);
+            } else if let FunctionArguments::Subquery(query) = &function.args {
                 if let Some(array) = subqueries::array_of(query) {
                     *expr = array;
                 }
@@ -33,8 +35,18 @@ pub(super) fn rewrite(rewriter: &Rewriter<'_>, expr: &mut Expr) -> Result<()> {
                 bare_function(expr);
             }
         }
-        Expr::Identifier(ident) if ident.quote_style.is_none() => bare_function(expr),
+        Expr::Identifier(ident) => {
+            if let Some(alias) = rewriter.table_with(&ident.value) {
+                let alias = Ident::with_quote('"', alias);
+                *expr = Expr::CompoundIdentifier(vec![alias, ident.clone()]);
+            } else if ident.quote_style.is_none() {
+                bare_function(expr);
+            }
+        }
         Expr::CompoundIdentifier(parts) => {
+            if parts.len() == 3 && rewriter.relation_of(&parts[1].value).is_some() {
+                parts.remove(0);
+            }
             if let Some(oid) = table_oid(rewriter, parts) {
                 *expr = number(oid);
             }
@@ -80,6 +92,19 @@ fn bare_function(expr: &mut Expr) {
     if BARE_FUNCTIONS.contains(&name.as_str()) {
         *expr = call(&name, Vec::new());
     }
+}
+
+/// `generate_subscripts(a, 1)`: the numbers of the elements, one a row.
+fn subscripts(expr: &Expr) -> Expr {
+    let array = call_parts(expr).and_then(|(_, arguments)| arguments.first().copied().cloned());
+    let length = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("array_length", array.into_iter().collect())),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    };
+    call("unnest", vec![call("generate_series", vec![number(1), length])])
 }
 
 /// `alias.tableoid`: the OID of the relation that the alias stands for.
@@ -212,8 +237,10 @@ fn cast(expr: &mut Expr) {
     *expr = match (reg, call_parts(&source).and_then(|(name, _)| out_of(name))) {
         (Some((_, input, _)), _) => call(input, vec![source]),
         (None, Some(output)) if is_textual(&target) => renamed(source, output),
-        (None, Some(_)) if matches!(target.as_str(), "oid" | "int4" | "int8") => source,
-        _ if is_textual(&target) && is_regproc_column(&source) => call(REGPROC_OUT, vec![source]),
+        _ if target == "oid" && !is_placeholder(&source) => call(OID_IN, vec![source]),
+        _ if is_textual(&target) && regproc_column(&source).is_some() => {
+            call(REGPROC_OUT, vec![source])
+        }
         _ => match data_type_of(&target) {
             Some(data_type) => Expr::Cast {
                 kind: CastKind::DoubleColon,
@@ -234,6 +261,11 @@ fn cast(expr: &mut Expr) {
     }
 }
 
+/// A parameter takes its type from the cast, which a call would hide.
+fn is_placeholder(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(v) if matches!(v.value, Value::Placeholder(_)))
+}
+
 fn renamed(expr: Expr, name: &str) -> Expr {
     let arguments = call_parts(&expr).map(|(_, args)| args.into_iter().cloned().collect());
     call(name, arguments.unwrap_or_default())
@@ -243,13 +275,13 @@ fn is_textual(target: &str) -> bool {
     matches!(target, "text" | "varchar" | "name" | "bpchar" | "cstring")
 }
 
-fn is_regproc_column(expr: &Expr) -> bool {
-    let name = match expr {
-        Expr::Identifier(ident) => Some(ident),
-        Expr::CompoundIdentifier(parts) => parts.last(),
-        _ => None,
+fn regproc_column(expr: &Expr) -> Option<&str> {
+    let ident = match expr {
+        Expr::Identifier(ident) => ident,
+        Expr::CompoundIdentifier(parts) => parts.last()?,
+        _ => return None,
     };
-    name.is_some_and(|ident| REGPROC_COLUMNS.contains(&ident.value.as_str()))
+    REGPROC_COLUMNS.contains(&ident.value.as_str()).then_some(ident.value.as_str())
 }
 
 /// The name in pg_type of a type written in SQL, `[]` after it for arrays.
@@ -294,9 +326,17 @@ fn data_type_of(target: &str) -> Option<DataType> {
     })
 }
 
-/// In a result column an object identifier is shown by its name.
-pub(super) fn print_names(projection: &mut [SelectItem]) {
+/// In a result column an object identifier is shown by its name. `outermost`: columns of functions too,
+/// which further in may still be joined by their OIDs.
+pub(super) fn print_names(projection: &mut [SelectItem], outermost: bool) {
     for item in projection {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && outermost
+            && let Some(column) = regproc_column(expr)
+        {
+            let (alias, expr) = (Ident::with_quote('"', column), expr.clone());
+            *item = SelectItem::ExprWithAlias { expr: call(REGPROC_OUT, vec![expr]), alias };
+        }
         if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item
             && let Some(output) = call_parts(expr).and_then(|(name, _)| out_of(name))
         {

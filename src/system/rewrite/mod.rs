@@ -10,6 +10,7 @@
 
 mod columns;
 mod expressions;
+mod functions_in_from;
 mod subqueries;
 mod touches;
 
@@ -28,7 +29,7 @@ pub use touches::touches_catalog;
 
 /// Rewrites a statement in place.
 pub(super) fn rewrite(system: &System, statement: &mut Statement) -> Result<()> {
-    let mut rewriter = Rewriter { system, scopes: Vec::new(), ctes: HashSet::new() };
+    let mut rewriter = Rewriter { system, scopes: Vec::new(), ctes: HashSet::new(), inside: 0 };
     match statement.visit(&mut rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
@@ -47,6 +48,8 @@ struct Rewriter<'a> {
     /// The tables of the SELECTs around the place that is visited, the innermost last.
     scopes: Vec<Vec<Scoped>>,
     ctes: HashSet<String>,
+    /// How many subqueries of expressions are around the place: their columns are values, not output.
+    inside: usize,
 }
 
 impl Rewriter<'_> {
@@ -55,6 +58,29 @@ impl Rewriter<'_> {
         let mut tables = self.scopes.iter().rev().flatten();
         let found = tables.find(|t| t.alias == alias)?;
         found.relation.as_ref().map(|(schema, name)| (schema.as_str(), name.as_str()))
+    }
+}
+
+impl Rewriter<'_> {
+    /// The table that an unqualified column belongs to, if it is certain. Columns are qualified because a
+    /// subquery that becomes a join brings columns of the same names.
+    fn table_with(&self, column: &str) -> Option<&str> {
+        for tables in self.scopes.iter().rev() {
+            let mut found = Vec::new();
+            for table in tables {
+                let (schema, name) = table.relation.as_ref()?;
+                let definition = definition(schema, name)?;
+                if definition.columns.iter().any(|c| c.name == column) {
+                    found.push(table.alias.as_str());
+                }
+            }
+            match found.as_slice() {
+                [] => {}
+                [alias] => return Some(alias),
+                _ => return None,
+            }
+        }
+        None
     }
 }
 
@@ -69,8 +95,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        columns::name_columns(&mut select.projection);
         self.scopes.push(subqueries::tables_of(select, &self.ctes));
+        columns::expand_wildcards(&mut select.projection, self.scopes.last().map_or(&[], |s| s));
+        columns::name_columns(&mut select.projection);
         if subqueries::is_empty(self.system, select, &self.ctes) {
             subqueries::drop_hard_columns(select);
         }
@@ -79,7 +106,9 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         self.scopes.pop();
-        expressions::print_names(&mut select.projection);
+        if self.inside == 0 {
+            expressions::print_names(&mut select.projection, self.scopes.is_empty());
+        }
         subqueries::join_scalar_subqueries(select, &self.ctes);
         ControlFlow::Continue(())
     }
@@ -97,14 +126,30 @@ impl VisitorMut for Rewriter<'_> {
         {
             strip_pg_catalog(name);
         }
+        functions_in_from::rewrite(factor);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.inside += usize::from(is_subquery(expr));
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.inside -= usize::from(is_subquery(expr));
         match expressions::rewrite(self, expr) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+/// True for expressions that hold a query.
+fn is_subquery(expr: &Expr) -> bool {
+    match expr {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => true,
+        Expr::Function(function) => matches!(function.args, FunctionArguments::Subquery(_)),
+        _ => false,
     }
 }
 

@@ -4,9 +4,9 @@ use super::{Scoped, call, system_relation};
 use crate::system::System;
 use crate::system::rows::definition;
 use sqlparser::ast::{
-    Expr, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
-    OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
-    Value, Visit, VisitMut, Visitor, VisitorMut,
+    Array, Expr, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator,
+    ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
+    TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -133,7 +133,9 @@ pub(super) fn array_of(query: &Query) -> Option<Expr> {
         list.clauses.push(sqlparser::ast::FunctionArgumentClause::OrderBy(keys));
     }
     *expr = aggregate;
-    Some(Expr::Subquery(Box::new(query)))
+    // Over no rows an aggregate is NULL, and ARRAY(…) is empty.
+    let empty = Expr::Array(Array { elem: Vec::new(), named: true });
+    Some(call("coalesce", vec![Expr::Subquery(Box::new(query)), empty]))
 }
 
 /// `ARRAY(SELECT x FROM unnest(a) x)` is `a`; any other SELECT over an outer array cannot be planned and

@@ -99,7 +99,7 @@ fn model() -> Model {
         default_version: None,
         next_version: 1,
         versions: Vec::new(),
-        owner: "ada".into(),
+        owner: "cenote".into(),
         created_at: 0,
     }
 }
@@ -129,7 +129,7 @@ fn version() -> ModelVersion {
         n_rows: 1000,
         engine_version: "0.1.0".into(),
         created_at: 1_000_000,
-        created_by: "ada".into(),
+        created_by: "cenote".into(),
     }
 }
 
