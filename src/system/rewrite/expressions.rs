@@ -9,8 +9,8 @@ use crate::system::functions::{
 };
 use crate::system::rows::definition;
 use sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, FunctionArguments, Ident,
-    SelectItem, Value,
+    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr,
+    FunctionArguments, Ident, SelectItem, Subscript, Value,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -27,6 +27,8 @@ pub(super) fn rewrite(rewriter: &Rewriter<'_>, expr: &mut Expr) -> Result<()> {
             }
             if function.name.to_string() == "generate_subscripts" {
                 *expr = subscripts(expr);
+            } else if function.name.to_string() == "_pg_expandarray" {
+                *expr = expanded_array(expr);
             } else if let FunctionArguments::Subquery(query) = &function.args {
                 if let Some(array) = subqueries::array_of(query) {
                     *expr = array;
@@ -58,6 +60,7 @@ pub(super) fn rewrite(rewriter: &Rewriter<'_>, expr: &mut Expr) -> Result<()> {
         Expr::BinaryOp { left, op, right } => {
             plain_operator(op);
             compare_names(left, right);
+            compare_booleans(rewriter, left, right);
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
             plain_operator(compare_op);
@@ -71,6 +74,13 @@ pub(super) fn rewrite(rewriter: &Rewriter<'_>, expr: &mut Expr) -> Result<()> {
             plain_array(right);
         }
         Expr::Cast { .. } => cast(expr),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            if let Some(part) = part_of_struct(root, access_chain) {
+                *expr = part;
+            } else if is_vector(root) {
+                access_chain.iter_mut().for_each(count_from_one);
+            }
+        }
         _ => {}
     }
     Ok(())
@@ -105,6 +115,64 @@ fn subscripts(expr: &Expr) -> Expr {
         format: None,
     };
     call("unnest", vec![call("generate_series", vec![number(1), length])])
+}
+
+/// `_pg_expandarray(a)`: a record of element `x` and number `n` for each element.
+fn expanded_array(expr: &Expr) -> Expr {
+    let array = call_parts(expr).and_then(|(_, arguments)| arguments.first().copied().cloned());
+    let elements = call("unnest", array.into_iter().collect());
+    let name = |name: &str| Expr::value(Value::SingleQuotedString(name.to_owned()));
+    call("named_struct", vec![name("x"), elements, name("n"), subscripts(expr)])
+}
+
+/// `(named_struct('x', a, 'n', b)).n` is `b`.
+fn part_of_struct(root: &Expr, access: &[AccessExpr]) -> Option<Expr> {
+    let Expr::Nested(inner) = root else { return None };
+    let [AccessExpr::Dot(field)] = access else { return None };
+    let (name, arguments) = call_parts(inner)?;
+    let position = arguments.iter().position(|argument| *argument == field)?;
+    (name == "named_struct").then(|| arguments.get(position + 1).copied().cloned())?
+}
+
+/// `a.b[1]` is an element of the column `b` of the table `a`, and the names of fields are no columns:
+/// said before the parts are visited.
+pub(super) fn settle_access(rewriter: &Rewriter<'_>, expr: &mut Expr) {
+    let Expr::CompoundFieldAccess { root, access_chain } = expr else { return };
+    if let (Expr::Identifier(table), [AccessExpr::Dot(Expr::Identifier(column)), ..]) =
+        (root.as_ref(), access_chain.as_slice())
+        && rewriter.is_table(&table.value)
+    {
+        **root = Expr::CompoundIdentifier(vec![table.clone(), column.clone()]);
+        access_chain.remove(0);
+    }
+    for access in access_chain {
+        if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+            let name = Value::SingleQuotedString(field.value.clone());
+            *access = AccessExpr::Dot(Expr::value(name));
+        }
+    }
+}
+
+/// Columns of the types int2vector and oidvector, which count from 0.
+fn is_vector(expr: &Expr) -> bool {
+    const VECTORS: [&str; 5] = ["indkey", "indclass", "indcollation", "indoption", "proargtypes"];
+    match expr {
+        Expr::Identifier(ident) => VECTORS.contains(&ident.value.as_str()),
+        Expr::CompoundIdentifier(parts) => {
+            parts.last().is_some_and(|ident| VECTORS.contains(&ident.value.as_str()))
+        }
+        _ => false,
+    }
+}
+
+fn count_from_one(access: &mut AccessExpr) {
+    if let AccessExpr::Subscript(Subscript::Index { index }) = access {
+        *index = Expr::BinaryOp {
+            left: Box::new(Expr::Nested(Box::new(index.clone()))),
+            op: BinaryOperator::Plus,
+            right: Box::new(number(1)),
+        };
+    }
 }
 
 /// `alias.tableoid`: the OID of the relation that the alias stands for.
@@ -156,6 +224,26 @@ fn compare_names(left: &mut Expr, right: &mut Expr) {
             *other = call(name, vec![other.clone()]);
         }
     }
+}
+
+/// `indisprimary = 't'` compares booleans.
+fn compare_booleans(rewriter: &Rewriter<'_>, left: &mut Expr, right: &mut Expr) {
+    let boolean = |expr: &Expr| match expr {
+        Expr::CompoundIdentifier(parts) => rewriter.type_of(parts) == Some("bool"),
+        _ => false,
+    };
+    let text = match (boolean(left), boolean(right)) {
+        (true, false) => right,
+        (false, true) => left,
+        _ => return,
+    };
+    let Expr::Value(value) = &*text else { return };
+    let Value::SingleQuotedString(word) = &value.value else { return };
+    *text = match word.as_str() {
+        "t" | "true" | "1" | "y" | "yes" | "on" => Expr::value(Value::Boolean(true)),
+        "f" | "false" | "0" | "n" | "no" | "off" => Expr::value(Value::Boolean(false)),
+        _ => return,
+    };
 }
 
 fn is_text(expr: &Expr) -> bool {

@@ -53,6 +53,19 @@ struct Rewriter<'a> {
 }
 
 impl Rewriter<'_> {
+    /// True for the aliases of tables.
+    fn is_table(&self, alias: &str) -> bool {
+        self.scopes.iter().flatten().any(|table| table.alias == alias)
+    }
+
+    /// The type in pg_type of a qualified column of a system relation.
+    fn type_of(&self, parts: &[Ident]) -> Option<&'static str> {
+        let [.., alias, column] = parts else { return None };
+        let (schema, name) = self.relation_of(&alias.value)?;
+        let mut columns = definition(schema, name)?.columns.iter();
+        columns.find(|c| c.name == column.value).map(|c| c.pg_type)
+    }
+
     /// The relation that an alias means here.
     fn relation_of(&self, alias: &str) -> Option<(&str, &str)> {
         let mut tables = self.scopes.iter().rev().flatten();
@@ -132,6 +145,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         self.inside += usize::from(is_subquery(expr));
+        expressions::settle_access(self, expr);
         ControlFlow::Continue(())
     }
 

@@ -142,6 +142,9 @@ pub(super) fn array_of(query: &Query) -> Option<Expr> {
 /// gives NULL.
 fn array_of_unnest(select: &Select) -> Option<Expr> {
     let [TableWithJoins { relation, joins }] = select.from.as_slice() else { return None };
+    if !joins.is_empty() {
+        return None;
+    }
     let (array, alias) = match relation {
         TableFactor::UNNEST { array_exprs, alias, .. } => (array_exprs.first()?.clone(), alias),
         TableFactor::Table { name, args: Some(args), alias, .. }
@@ -162,7 +165,7 @@ fn array_of_unnest(select: &Select) -> Option<Expr> {
         _ => return None,
     };
     let same = matches!((element, name), (Expr::Identifier(e), Some(n)) if e.value == n.value);
-    if same && joins.is_empty() && select.selection.is_none() {
+    if same && select.selection.is_none() {
         return Some(array);
     }
     Some(Expr::value(Value::Null))

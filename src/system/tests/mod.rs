@@ -72,7 +72,16 @@ fn printed(batches: &[RecordBatch]) -> String {
     for batch in batches {
         for row in 0..batch.num_rows() {
             let value = |column| ScalarValue::try_from_array(column, row).expect("a row");
-            let cells: Vec<String> = batch.columns().iter().map(|c| text(&value(c))).collect();
+            let columns = batch.columns().iter().zip(batch.schema_ref().fields());
+            let cells: Vec<String> = columns
+                .map(|(column, field)| match field.metadata().get(super::rows::PG_TYPE_KEY) {
+                    // Vectors are printed with spaces.
+                    Some(name) if name.ends_with("vector") => {
+                        text(&value(column)).trim_matches(['{', '}']).replace(',', " ")
+                    }
+                    _ => text(&value(column)),
+                })
+                .collect();
             lines.push(cells.join("|"));
         }
     }
