@@ -31,7 +31,8 @@ use datafusion::logical_expr::ScalarUDF;
 use objects::Objects;
 use rows::{Definition, Rows};
 use sqlparser::ast::Statement;
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use rewrite::{display_name, touches_catalog};
 
@@ -89,12 +90,14 @@ pub struct SystemContext {
 pub struct System {
     context: SystemContext,
     objects: OnceLock<Objects>,
+    /// The relations that were asked for, by OID: a rewrite looks at them before the scan does.
+    batches: Mutex<HashMap<u32, RecordBatch>>,
 }
 
 impl System {
     /// Cheap: the catalog is read when the first relation or function needs it.
     pub fn new(context: SystemContext) -> Arc<Self> {
-        Arc::new(Self { context, objects: OnceLock::new() })
+        Arc::new(Self { context, objects: OnceLock::new(), batches: Mutex::default() })
     }
 
     /// The system relation of this name, if there is one.
@@ -122,6 +125,16 @@ impl System {
     }
 
     fn rows_of(&self, definition: &'static Definition) -> Result<RecordBatch> {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(batch) = batches.get(&definition.oid) {
+            return Ok(batch.clone());
+        }
+        let batch = self.compute(definition)?;
+        batches.insert(definition.oid, batch.clone());
+        Ok(batch)
+    }
+
+    fn compute(&self, definition: &'static Definition) -> Result<RecordBatch> {
         let mut rows = Rows::new(definition);
         match definition.schema {
             "information_schema" => information_schema::fill(self, definition.name, &mut rows),

@@ -28,6 +28,7 @@ const SYSTEM_NAMESPACES: [(&str, u32); 5] = [
 /// The highest bits tell the kind, so that they never meet the catalog's own.
 #[derive(Debug, Clone, Copy)]
 enum Derived {
+    Function = 0x2,
     Role = 0x3,
     PrimaryIndex = 0x4,
     PrimaryKey = 0x5,
@@ -43,6 +44,11 @@ fn derived(kind: Derived, low: u32) -> u32 {
 fn stable_hash(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// The OID of a system function that PostgreSQL numbers otherwise.
+pub(super) fn function_oid(name: &str) -> u32 {
+    derived(Derived::Function, stable_hash(&[name]))
 }
 
 /// A schema.

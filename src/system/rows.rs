@@ -157,7 +157,8 @@ impl Definition {
     }
 }
 
-/// The declared system relations.
+/// The declared system relations: exported from PostgreSQL 15.18, with the columns that 16 added where
+/// clients read them, and `ml` after them. A column is `name type`, with `!` for NOT NULL.
 pub(super) fn definitions() -> &'static [Definition] {
     static ALL: OnceLock<Vec<Definition>> = OnceLock::new();
     ALL.get_or_init(|| {

@@ -92,6 +92,16 @@ pub(super) fn of_sql_type(sql_type: &SqlType) -> (u32, i32) {
     }
 }
 
+/// The default btree operator class of a type, 0 if it has none.
+pub(super) fn operator_class(type_oid: u32) -> u32 {
+    // varchar has none of its own, it is indexed as text.
+    let wanted = if type_oid == 1043 { 25 } else { type_oid }.to_string();
+    let rows = include_str!("../../sql/system/pg_opclass.tsv").lines();
+    let mut rows = rows.map(|line| line.split('\t').collect::<Vec<_>>());
+    let found = rows.find(|row| row.get(6) == Some(&wanted.as_str()));
+    found.and_then(|row| row[0].parse().ok()).unwrap_or_default()
+}
+
 /// The names that differ between pg_type and SQL.
 const SQL_NAMES: &[(&str, &str)] = &[
     ("bool", "boolean"),

@@ -93,6 +93,11 @@ pub(super) fn all(system: &Arc<System>) -> Vec<ScalarUDF> {
     tables().map(bind).collect()
 }
 
+/// Name, number of arguments and result type of every function, for pg_proc.
+pub(super) fn signatures() -> impl Iterator<Item = (&'static str, usize, &'static str)> {
+    tables().map(|function| (function.name, *function.arity.start(), function.result))
+}
+
 /// True for names that only this module knows or knows better than DataFusion.
 pub(super) fn is_function(name: &str) -> bool {
     tables().any(|function| function.name == name)

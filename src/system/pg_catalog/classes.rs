@@ -130,7 +130,14 @@ pub(super) fn indexes(system: &System, rows: &mut Rows) {
             ("indislive", true.into()),
             ("indkey", key.key.clone().into()),
             ("indcollation", column_types.iter().map(|t| t.collation).collect::<Vec<_>>().into()),
-            ("indclass", vec![0i16; key.key.len()].into()),
+            (
+                "indclass",
+                column_types
+                    .iter()
+                    .map(|t| types::operator_class(t.oid))
+                    .collect::<Vec<_>>()
+                    .into(),
+            ),
             ("indoption", vec![0i16; key.key.len()].into()),
         ]);
     }

@@ -3,7 +3,8 @@
 use super::SYSTEM_OWNER;
 use crate::catalog::Model;
 use crate::system::System;
-use crate::system::objects::{BOOTSTRAP_OID, DATABASE_OID};
+use crate::system::functions::signatures;
+use crate::system::objects::{BOOTSTRAP_OID, DATABASE_OID, function_oid};
 use crate::system::rows::{Cell, Rows};
 use crate::system::types;
 
@@ -11,6 +12,10 @@ use crate::system::types;
 const UTF8: i32 = 6;
 /// The tablespace pg_default.
 const PG_DEFAULT: u32 = 1663;
+/// The schema pg_catalog.
+const PG_CATALOG_OID: u32 = 11;
+/// The language of functions that are part of the program.
+const LANGUAGE_INTERNAL: u32 = 12;
 /// The language that a model's function names, for want of one of its own.
 const LANGUAGE_SQL: u32 = 14;
 
@@ -104,6 +109,22 @@ pub(super) fn time_zones(rows: &mut Rows) {
 
 pub(super) fn functions(system: &System, rows: &mut Rows) {
     rows.push_file(include_str!("../../../sql/system/pg_proc.tsv"));
+    for (name, arguments, result) in signatures() {
+        rows.push([
+            ("oid", function_oid(name).into()),
+            ("proname", name.into()),
+            ("pronamespace", PG_CATALOG_OID.into()),
+            ("proowner", SYSTEM_OWNER.into()),
+            ("prolang", LANGUAGE_INTERNAL.into()),
+            ("procost", 1.into()),
+            ("prokind", 'f'.into()),
+            ("provolatile", 's'.into()),
+            ("proparallel", 's'.into()),
+            ("pronargs", i64::try_from(arguments).unwrap_or(i64::MAX).into()),
+            ("prorettype", types::by_name(result).map_or(0, |t| t.oid).into()),
+            ("prosrc", name.into()),
+        ]);
+    }
     let objects = system.objects();
     for model in &objects.models {
         let signature = ModelSignature::of(model);

@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::CatalogProvider;
 use datafusion::catalog::{MemoryCatalogProvider, MemorySchemaProvider};
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use sqlparser::ast::{Ident, ObjectNamePart, Statement, Visit, Visitor};
 use sqlparser::dialect::PostgreSqlDialect;
@@ -18,6 +19,11 @@ use std::sync::Arc;
 
 /// Parses, rewrites, plans and runs a query as the planner does.
 async fn run(system: &Arc<System>, sql: &str) -> Result<Vec<RecordBatch>> {
+    let plan = plan(system, sql).await?;
+    Ok(session(system).execute_logical_plan(plan).await?.collect().await?)
+}
+
+async fn plan(system: &Arc<System>, sql: &str) -> Result<LogicalPlan> {
     let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql)
         .map_err(|e| crate::error::Error::internal(e.to_string()))?;
     let mut statement = statements.remove(0);
@@ -25,8 +31,7 @@ async fn run(system: &Arc<System>, sql: &str) -> Result<Vec<RecordBatch>> {
     system.rewrite(&mut statement)?;
     let context = context_for(system, &statement)?;
     let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
-    let plan = context.state().statement_to_plan(statement).await?;
-    Ok(context.execute_logical_plan(plan).await?.collect().await?)
+    Ok(context.state().statement_to_plan(statement).await?)
 }
 
 /// A session in which the relations that the statement names, and all functions, are registered.
@@ -42,13 +47,7 @@ fn context_for(system: &Arc<System>, statement: &Statement) -> Result<SessionCon
             ControlFlow::Continue(())
         }
     }
-    let mut config = SessionConfig::new().with_default_catalog_and_schema("cenote", "public");
-    config.options_mut().sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
-    config.options_mut().execution.target_partitions = 1;
-    let context = SessionContext::new_with_config(config);
-    for function in system.functions() {
-        context.register_udf(function);
-    }
+    let context = session(system);
     let mut names = Names(Vec::new());
     let _ = statement.visit(&mut names);
     let catalog = Arc::new(MemoryCatalogProvider::new());
@@ -64,6 +63,17 @@ fn context_for(system: &Arc<System>, statement: &Statement) -> Result<SessionCon
     }
     context.register_catalog("cenote", catalog);
     Ok(context)
+}
+
+fn session(system: &Arc<System>) -> SessionContext {
+    let mut config = SessionConfig::new().with_default_catalog_and_schema("cenote", "public");
+    config.options_mut().sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    config.options_mut().execution.target_partitions = 1;
+    let context = SessionContext::new_with_config(config);
+    for function in system.functions() {
+        context.register_udf(function);
+    }
+    context
 }
 
 /// Rows as `psql -At -P null=NULL` prints them.

@@ -2,6 +2,10 @@
 
 use super::fixture::system;
 use super::{headings, printed, run};
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
 
 /// Queries as psql 15.18 and drivers send them, each with the answer of PostgreSQL 15.18 to the same
 /// DDL (`{schema.name}` stands for an OID, `OID` for one in an answer). Copied from the real server;
@@ -132,6 +136,42 @@ async fn every_system_relation_can_be_read() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn parameters_of_catalog_queries_have_types() {
+    let system = system();
+    let types = async |sql: &str| {
+        let plan = super::plan(&system, sql).await.expect("a plan");
+        let mut types: Vec<_> = plan.get_parameter_types().expect("types").into_iter().collect();
+        types.sort_by(|a, b| a.0.cmp(&b.0));
+        types.into_iter().map(|(_, data_type)| data_type).collect::<Vec<_>>()
+    };
+    let by_oid = "SELECT typname FROM pg_catalog.pg_type WHERE oid = $1 AND typname = $2";
+    assert_eq!(types(by_oid).await, [Some(DataType::UInt32), Some(DataType::Utf8)]);
+    let by_name = "SELECT typname FROM pg_type WHERE oid = to_regtype($1)";
+    assert_eq!(types(by_name).await, [None]);
+    let plan = super::plan(&system, by_name).await.expect("a plan");
+    let bound = plan.with_param_values(vec![ScalarValue::from("int8")]).expect("bound");
+    let context = super::session(&system);
+    let rows = context.execute_logical_plan(bound).await.expect("planned");
+    assert_eq!(printed(&rows.collect().await.expect("rows")), "int8");
+}
+
+#[tokio::test]
+async fn a_users_own_queries_are_left_alone() {
+    let touches = |sql: &str| {
+        let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).expect("SQL").remove(0);
+        crate::system::touches_catalog(&statement)
+    };
+    assert!(!touches(
+        "SELECT id, name::text, lower(note) FROM t JOIN sales.orders o ON o.id = t.id"
+    ));
+    assert!(!touches("INSERT INTO t SELECT * FROM s WHERE x = ANY (ARRAY[1, 2])"));
+    assert!(touches("SELECT current_user"));
+    assert!(touches("SELECT 't'::regclass"));
+    assert!(touches("WITH a AS (SELECT * FROM pg_class) SELECT * FROM a"));
+    assert!(touches("SELECT * FROM ml.models"));
 }
 
 #[tokio::test]
