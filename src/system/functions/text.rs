@@ -13,6 +13,7 @@ pub(super) const ALL: &[Function] = &[
     lenient("quote_nullable", 1..=1, "text", |c| Ok(quote_literal(c.argument(0)).into())),
     strict("parse_ident", 1..=2, "_text", |c| Ok(split_name(c.text(0)).into())),
     lenient("format", 1..=100, "text", format),
+    lenient("json_build_object", 0..=100, "json", json_object),
     strict("pg_size_pretty", 1..=1, "text", size_pretty),
     strict("array_lower", 2..=2, "int4", |c| Ok(bound(c, |_| 1))),
     strict("array_upper", 2..=2, "int4", |c| Ok(bound(c, |length| length))),
@@ -74,6 +75,27 @@ fn format(call: &Call<'_>) -> Result<Cell> {
         }
     }
     Ok(out.into())
+}
+
+/// Names and values by turns, spaced as PostgreSQL spaces them.
+fn json_object(call: &Call<'_>) -> Result<Cell> {
+    if !call.arguments.len().is_multiple_of(2) {
+        return Err(Error::new(
+            SqlState::InvalidParameterValue,
+            "argument list must have even number of elements",
+        ));
+    }
+    let quoted = |text: String| serde_json::Value::String(text).to_string();
+    let members = call.arguments.chunks(2).map(|pair| {
+        let value = match &pair[1] {
+            Cell::Null => "null".to_owned(),
+            Cell::Bool(b) => b.to_string(),
+            Cell::Int(n) => n.to_string(),
+            other => quoted(printed(other)),
+        };
+        format!("{} : {value}", quoted(printed(&pair[0])))
+    });
+    Ok(format!("{{{}}}", members.collect::<Vec<_>>().join(", ")).into())
 }
 
 /// Bytes in the largest unit that keeps two digits, as PostgreSQL rounds them.

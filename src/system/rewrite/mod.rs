@@ -8,6 +8,7 @@
 //!
 //! Only statements that [`touches_catalog`] come here, so a user's own queries are never changed.
 
+mod casts;
 mod columns;
 mod expressions;
 mod functions_in_from;
@@ -120,7 +121,7 @@ impl VisitorMut for Rewriter<'_> {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         self.scopes.pop();
         if self.inside == 0 {
-            expressions::print_names(&mut select.projection, self.scopes.is_empty());
+            casts::print_names(&mut select.projection, self.scopes.is_empty());
         }
         subqueries::join_scalar_subqueries(select, &self.ctes);
         ControlFlow::Continue(())

@@ -184,6 +184,7 @@ pub(super) fn system() -> Arc<System> {
         search_path: vec!["$user".into(), "public".into()],
         settings: vec![
             setting("search_path", "\"$user\", public"),
+            setting("default_table_access_method", "delta"),
             setting("server_version_num", "160006"),
         ],
         sessions: vec![SessionInfo {
