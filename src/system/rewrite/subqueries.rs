@@ -138,8 +138,8 @@ pub(super) fn array_of(query: &Query) -> Option<Expr> {
     Some(call("coalesce", vec![Expr::Subquery(Box::new(query)), empty]))
 }
 
-/// `ARRAY(SELECT x FROM unnest(a) x)` is `a`; any other SELECT over an outer array cannot be planned and
-/// gives NULL.
+/// `ARRAY(SELECT x FROM unnest(a) x)` is `a`. Any other SELECT over an outer array cannot be planned; psql's
+/// over the options of a TOAST table is NULL, since there are no such tables.
 fn array_of_unnest(select: &Select) -> Option<Expr> {
     let [TableWithJoins { relation, joins }] = select.from.as_slice() else { return None };
     if !joins.is_empty() {
@@ -168,7 +168,9 @@ fn array_of_unnest(select: &Select) -> Option<Expr> {
     if same && select.selection.is_none() {
         return Some(array);
     }
-    Some(Expr::value(Value::Null))
+    let options = matches!(&array, Expr::CompoundIdentifier(parts)
+        if parts.last().is_some_and(|column| column.value == "reloptions"));
+    options.then(|| Expr::value(Value::Null))
 }
 
 /// The subquery of [`array_of`] with its element in place of the aggregate.

@@ -172,13 +172,27 @@ pub(super) fn catalog_fixture() -> CatalogState {
 
 /// The fixture's catalog as a client of the role `cenote` sees it.
 pub(super) fn system() -> Arc<System> {
+    system_over(catalog_fixture())
+}
+
+/// The fixture's catalog after `sales.orders` got a table property.
+pub(super) fn system_with_properties() -> Arc<System> {
+    let mut state = catalog_fixture();
+    let mut table = table("sales", "orders", vec![Column::new("order_id", SqlType::BigInt)]);
+    table.properties = [("delta.appendOnly".to_owned(), "true".to_owned())].into();
+    let op = CatalogOp::ReplaceTable { table: Box::new(table) };
+    state.apply(&op, OpContext { seq: 99, time: 0 }).expect("a valid operation");
+    system_over(state)
+}
+
+fn system_over(state: CatalogState) -> Arc<System> {
     let setting = |name: &str, value: &str| Setting {
         name: name.into(),
         value: value.into(),
         description: "A setting.".into(),
     };
     System::new(SystemContext {
-        catalog: Arc::new(catalog_fixture()),
+        catalog: Arc::new(state),
         role: "cenote".into(),
         database: "cenote".into(),
         search_path: vec!["$user".into(), "public".into()],

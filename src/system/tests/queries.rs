@@ -185,6 +185,16 @@ async fn a_users_own_queries_are_left_alone() {
 }
 
 #[tokio::test]
+async fn table_properties_are_storage_parameters() {
+    let sql = "SELECT pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x \
+               from pg_catalog.unnest(tc.reloptions) x), ', ') FROM pg_catalog.pg_class c \
+               LEFT JOIN pg_catalog.pg_class tc ON (c.reltoastrelid = tc.oid) \
+               WHERE c.relname = 'orders'";
+    let rows = run(&super::fixture::system_with_properties(), sql).await.expect("a plan");
+    assert_eq!(printed(&rows), "delta.appendOnly=true");
+}
+
+#[tokio::test]
 async fn oids_of_catalogs_are_the_real_ones() {
     assert_eq!(
         answer("SELECT 'pg_class'::regclass::oid, 'pg_type'::regclass::oid").await,
