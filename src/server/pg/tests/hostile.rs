@@ -80,7 +80,7 @@ async fn a_stranger_is_told_and_hung_up_on() {
         (&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "08P01"),
         (b"\0\0\0\x09\0\x02\0\0\0", "0A000"),
         (b"\0\0\0\x09\0\x03\0\0\0", "28000"),
-        (b"\0\0\0\x1c\0\x03\0\0user\0a\0database\0b\0\0", "3D000"),
+        (b"\0\0\0\x1b\0\x03\0\0user\0a\0database\0b\0\0", "3D000"),
     ] {
         let mut raw = Raw::socket(&server).await;
         raw.send(bytes).await;
