@@ -133,11 +133,11 @@ fn put_offset(out: &mut BytesMut, offset: i32, minutes_always: bool) {
     let seconds = offset.unsigned_abs();
     out.put_u8(if offset < 0 { b'-' } else { b'+' });
     put_hours(out, u64::from(seconds / 3600));
-    if minutes_always || seconds % 3600 != 0 {
+    if minutes_always || !seconds.is_multiple_of(3600) {
         out.put_u8(b':');
         put_pair(out, seconds / 60 % 60);
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         out.put_u8(b':');
         put_pair(out, seconds % 60);
     }

@@ -10,11 +10,12 @@ pub mod decode;
 pub mod encode;
 pub mod number;
 pub mod settings;
-// pub mod table;
+pub mod table;
 pub mod types;
 
-// #[cfg(test)]
-// mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 pub use copy::{CopyDecoder, CopyFormat, CopyOptions, Header, infer_csv_schema};
 pub use decode::{ColumnParser, decode_parameter, parse_text};

@@ -246,8 +246,8 @@ struct FloatKind {
     mantissa_bits: u32,
 }
 
-const FLOAT4: FloatKind = FloatKind { digits: 6, mantissa_bits: 23 };
-const FLOAT8: FloatKind = FloatKind { digits: 15, mantissa_bits: 52 };
+static FLOAT4: FloatKind = FloatKind { digits: 6, mantissa_bits: 23 };
+static FLOAT8: FloatKind = FloatKind { digits: 15, mantissa_bits: 52 };
 
 /// Writes a float8 as PostgreSQL does.
 pub fn put_f64(out: &mut BytesMut, value: f64, extra_float_digits: i32) {
@@ -266,12 +266,14 @@ pub fn put_f64(out: &mut BytesMut, value: f64, extra_float_digits: i32) {
     let (fraction, exponent) = (bits & ((1 << 52) - 1), (bits >> 52) as i32);
     let (mantissa, exponent) =
         if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) };
-    put_shortest(out, value < 0.0, line, mantissa, exponent, &FLOAT8, |digits| {
+    let float = Binary { mantissa, exponent, kind: &FLOAT8 };
+    let reads_back = |text: &str| text.parse() == Ok(value.abs());
+    let rounded = |digits| {
         let mut line = Line::new();
         let _fits = write!(line, "{:.*e}", digits - 1, value.abs());
-        let same = std::str::from_utf8(line.as_bytes()).ok().and_then(|t| t.parse().ok());
-        (same == Some(value.abs())).then_some(line)
-    });
+        std::str::from_utf8(line.as_bytes()).is_ok_and(reads_back).then_some(line)
+    };
+    put_shortest(out, value < 0.0, &line, &float, rounded, reads_back);
 }
 
 /// Writes a float4 as PostgreSQL does.
@@ -289,12 +291,14 @@ pub fn put_f32(out: &mut BytesMut, value: f32, extra_float_digits: i32) {
     let (fraction, exponent) = (bits & ((1 << 23) - 1), (bits >> 23) as i32);
     let (mantissa, exponent) =
         if exponent == 0 { (fraction, -149) } else { (fraction | 1 << 23, exponent - 150) };
-    put_shortest(out, value < 0.0, line, u64::from(mantissa), exponent, &FLOAT4, |digits| {
+    let float = Binary { mantissa: u64::from(mantissa), exponent, kind: &FLOAT4 };
+    let reads_back = |text: &str| text.parse() == Ok(value.abs());
+    let rounded = |digits| {
         let mut line = Line::new();
         let _fits = write!(line, "{:.*e}", digits - 1, value.abs());
-        let same = std::str::from_utf8(line.as_bytes()).ok().and_then(|t| t.parse().ok());
-        (same == Some(value.abs())).then_some(line)
-    });
+        std::str::from_utf8(line.as_bytes()).is_ok_and(reads_back).then_some(line)
+    };
+    put_shortest(out, value < 0.0, &line, &float, rounded, reads_back);
 }
 
 /// NaN, the infinities and the zeros.
@@ -362,62 +366,96 @@ fn split_scientific(text: &[u8]) -> ([u8; 24], usize, i32) {
     (digits, count, if negative { -exponent } else { exponent })
 }
 
-/// Writes Rust's shortest digits, unless they stand exactly between two floats.
+/// A float as PostgreSQL's Ryu looks at it: an integer times a power of two.
+struct Binary {
+    mantissa: u64,
+    exponent: i32,
+    kind: &'static FloatKind,
+}
+
+impl Binary {
+    /// Whether a decimal is exactly an odd integer times a power of two.
+    fn equals(number: u128, power: i32, odd: u128, two: i32) -> bool {
+        // Five to any other power does not divide, or is not divided by, an odd number of 55 bits.
+        if !(-25..=23).contains(&power) {
+            return false;
+        }
+        let (left, right) = if power >= 0 {
+            (number * 5_u128.pow(power as u32), odd)
+        } else {
+            (number, odd * 5_u128.pow(power.unsigned_abs()))
+        };
+        let zeros = left.trailing_zeros();
+        left >> zeros == right && zeros as i32 + power == two
+    }
+
+    /// Whether the decimal lies exactly half way between the float and a neighbour.
+    fn has_boundary(&self, number: u128, power: i32) -> bool {
+        // Reading rounds to even, so that only an even float can lie at such a text.
+        if !self.mantissa.is_multiple_of(2) {
+            return false;
+        }
+        let mantissa = u128::from(self.mantissa);
+        let below = if self.mantissa == 1 << self.kind.mantissa_bits {
+            (mantissa * 4 - 1, self.exponent - 2)
+        } else {
+            (mantissa * 2 - 1, self.exponent - 1)
+        };
+        let above = (mantissa * 2 + 1, self.exponent - 1);
+        [below, above].iter().any(|(odd, two)| Self::equals(number, power, *odd, *two))
+    }
+
+    /// Whether the float is exactly half a decimal unit above or below the decimal.
+    fn is_tie(&self, twice: u128, power: i32) -> bool {
+        let zeros = self.mantissa.trailing_zeros();
+        let odd = u128::from(self.mantissa >> zeros);
+        Self::equals(twice, power, odd, self.exponent + 1 + zeros as i32)
+    }
+}
+
+/// Writes Rust's shortest digits, but for two cases in which PostgreSQL's Ryu takes others.
 ///
-/// There PostgreSQL (`acceptBounds = false` in its Ryu) takes a longer text, so that 1e23 is
-/// written `9.999999999999999e+22`.
+/// A text exactly between two floats is not short enough for it (`acceptBounds = false`), so that
+/// 1e23 is written `9.999999999999999e+22`. And where two texts are equally near, it takes the
+/// even one: 2^-12 is `0.00024414062`, not `0.00024414063`.
 fn put_shortest(
     out: &mut BytesMut,
     negative: bool,
-    line: Line,
-    mantissa: u64,
-    exponent: i32,
-    kind: &FloatKind,
+    line: &Line,
+    float: &Binary,
     rounded: impl Fn(usize) -> Option<Line>,
+    reads_back: impl Fn(&str) -> bool,
 ) {
     let (mut digits, mut count, mut exp10) = split_scientific(line.as_bytes());
-    if mantissa.is_multiple_of(2)
-        && is_boundary(&digits[..count], exp10, mantissa, exponent, kind.mantissa_bits)
-    {
-        for longer in count..=17 {
-            let Some(line) = rounded(longer) else { continue };
+    let decimal = |digits: &[u8], exp10: i32| {
+        let number = digits.iter().fold(0_u128, |n, d| n * 10 + u128::from(d - b'0'));
+        (number, exp10 - (digits.len() as i32 - 1))
+    };
+    let (number, power) = decimal(&digits[..count], exp10);
+    if float.has_boundary(number, power) {
+        let longer = (count..=17).filter_map(rounded).find_map(|line| {
             let (d, c, e) = split_scientific(line.as_bytes());
-            if !is_boundary(&d[..c], e, mantissa, exponent, kind.mantissa_bits) {
-                (digits, count, exp10) = (d, c, e);
-                break;
-            }
+            let (number, power) = decimal(&d[..c], e);
+            (!float.has_boundary(number, power)).then_some((d, c, e))
+        });
+        (digits, count, exp10) = longer.unwrap_or((digits, count, exp10));
+    } else if !number.is_multiple_of(2) {
+        let even = [(number * 2 - 1, number - 1), (number * 2 + 1, number + 1)]
+            .into_iter()
+            .find(|(twice, _)| float.is_tie(*twice, power))
+            .map(|(_, even)| even);
+        if let Some(even) = even
+            && !float.has_boundary(even, power)
+            && reads_back(&format!("{even}e{power}"))
+        {
+            // Odd and even differ in the last digit only.
+            digits[count - 1] = b'0' + (even % 10) as u8;
         }
     }
     if negative {
         out.put_u8(b'-');
     }
-    put_digits(out, &digits[..count], exp10, kind.digits);
-}
-
-/// Whether the decimal lies exactly half way between the float and a neighbour.
-fn is_boundary(digits: &[u8], exp10: i32, mantissa: u64, exponent: i32, bits: u32) -> bool {
-    // The decimal as an integer times a power of ten.
-    let power = exp10 - (digits.len() as i32 - 1);
-    // Five to any other power does not divide, or is not divided by, an odd number of this size.
-    if !(-2..=23).contains(&power) {
-        return false;
-    }
-    let number = digits.iter().fold(0_u128, |n, d| n * 10 + u128::from(d - b'0'));
-    let half_up = (u128::from(mantissa) * 2 + 1, exponent - 1);
-    let half_down = if mantissa == 1 << bits {
-        (u128::from(mantissa) * 4 - 1, exponent - 2)
-    } else {
-        (u128::from(mantissa) * 2 - 1, exponent - 1)
-    };
-    [half_up, half_down].iter().any(|(odd, two)| {
-        let (left, right) = if power >= 0 {
-            (number * 5_u128.pow(power as u32), *odd)
-        } else {
-            (number, odd * 5_u128.pow(power.unsigned_abs()))
-        };
-        let zeros = left.trailing_zeros();
-        left >> zeros == right && zeros as i32 + power == *two
-    })
+    put_digits(out, &digits[..count], exp10, float.kind.digits);
 }
 
 /// Writes digits in fixed notation for exponents from -4 up to `limit`, else with an exponent.

@@ -1,6 +1,7 @@
 //! The session settings that change how a value is written or read.
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone, Utc};
+use super::datetime::days_from_civil;
+use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// What the text of a value depends on besides the value.
@@ -142,6 +143,7 @@ impl SessionZone {
             Rule::Fixed(seconds) => seconds,
             Rule::Named(tz) => {
                 let utc = clamped(utc_seconds);
+                let utc = utc.checked_add_signed(into_rules(utc.year())).unwrap_or(utc);
                 tz.offset_from_utc_datetime(&utc).fix().local_minus_utc()
             }
         }
@@ -155,14 +157,38 @@ impl SessionZone {
     pub fn offset_at_local(&self, local_seconds: i64) -> i32 {
         match self.rule {
             Rule::Fixed(seconds) => seconds,
-            Rule::Named(tz) => match tz.offset_from_local_datetime(&clamped(local_seconds)) {
-                LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => {
-                    offset.fix().local_minus_utc()
+            Rule::Named(tz) => {
+                let local = clamped(local_seconds);
+                let local = local.checked_add_signed(into_rules(local.year())).unwrap_or(local);
+                match tz.offset_from_local_datetime(&local) {
+                    LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => {
+                        offset.fix().local_minus_utc()
+                    }
+                    LocalResult::None => self.offset_at(local_seconds - 86_400),
                 }
-                LocalResult::None => self.offset_at(local_seconds - 86_400),
-            },
+            }
         }
     }
+}
+
+/// The last year for which chrono-tz has each change of the clocks.
+const RULES_LAST_YEAR: i32 = 2099;
+
+/// How far a year beyond the rules is from the last one that begins on the same day of the week and
+/// is as long: there the clocks change at the same times, as the last rules of a zone go on.
+fn into_rules(year: i32) -> TimeDelta {
+    if year <= RULES_LAST_YEAR {
+        return TimeDelta::zero();
+    }
+    let first_day = |year: i32| days_from_civil(i64::from(year), 1, 1);
+    let length = |year: i32| first_day(year + 1) - first_day(year);
+    let like = (RULES_LAST_YEAR - 27..=RULES_LAST_YEAR)
+        .rev()
+        .find(|known| {
+            length(*known) == length(year) && (first_day(year) - first_day(*known)) % 7 == 0
+        })
+        .unwrap_or(RULES_LAST_YEAR);
+    TimeDelta::days(first_day(like) - first_day(year))
 }
 
 /// A point in time that chrono can hold, at its own bounds for what lies beyond.

@@ -112,7 +112,7 @@ pub fn infer_csv_schema(
     let mut rest = sample.strip_prefix(b"\xef\xbb\xbf").unwrap_or(sample);
     let has_newline = rest.contains(&b'\n') || rest.contains(&b'\r');
     while let Some(line) = scanner.next_line(rest, whole || !has_newline)? {
-        if line.is_end && line.end == 0 {
+        if line.is_end {
             break;
         }
         let text = utf8(&rest[..line.end])?;

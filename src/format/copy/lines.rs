@@ -107,7 +107,8 @@ impl LineScanner {
                 },
                 b'\\' if !self.csv => match self.backslash(bytes, last)? {
                     Marker::Wait => return Ok(None),
-                    Marker::Ended(next) => return Ok(Some(self.line(found, next, true))),
+                    // As PostgreSQL has it, behind other data the marker only ends the line.
+                    Marker::Ended(next) => return Ok(Some(self.line(found, next, found == 0))),
                     Marker::Data => continue,
                 },
                 _ => None,

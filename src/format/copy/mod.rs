@@ -191,9 +191,7 @@ impl CopyDecoder {
     fn take_line(&mut self, bytes: &[u8], line: Line) -> Result<()> {
         if line.is_end {
             self.state = State::Ended;
-            if line.end == 0 {
-                return Ok(());
-            }
+            return Ok(());
         }
         self.line += 1 + line.embedded_lines;
         let text = utf8(&bytes[..line.end]).map_err(|error| self.at_line(error, self.line))?;

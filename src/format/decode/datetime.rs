@@ -10,11 +10,13 @@ use crate::format::datetime::{DAY_MICROS, days_from_civil, days_in_month};
 use crate::format::settings::{DateOrder, EncodeSettings, SessionZone};
 use crate::sqlstate::SqlState;
 
+/// Year (0 is 1 BC), month, day.
+type Civil = (i64, u32, u32);
+
 /// What a date/time text says.
 #[derive(Debug, Default)]
 pub(super) struct Moment {
-    /// Year (0 is 1 BC), month, day.
-    pub(super) date: Option<(i64, u32, u32)>,
+    pub(super) date: Option<Civil>,
     /// Microseconds since midnight, up to and including 24:00.
     pub(super) time: Option<i64>,
     pub(super) zone: Option<Zone>,
@@ -101,7 +103,7 @@ fn number(bytes: &[u8]) -> Option<u32> {
 }
 
 /// `YYYY-MM-DD` with exactly these digits, and what follows it.
-fn iso_date(bytes: &[u8]) -> Option<((i64, u32, u32), &[u8])> {
+fn iso_date(bytes: &[u8]) -> Option<(Civil, &[u8])> {
     let (date, rest) = bytes.split_at_checked(10)?;
     if date[4] != b'-' || date[7] != b'-' {
         return None;
@@ -209,7 +211,7 @@ fn parse_iso(bytes: &[u8]) -> Option<Result<Moment, Fault>> {
 fn parse_moment(text: &str, order: DateOrder) -> Result<Moment, Fault> {
     match parse_iso(text.as_bytes()) {
         Some(moment) => moment,
-        None => parse_words(trim(text), order),
+        None => parse_words(trim(text), order, false),
     }
 }
 
@@ -238,7 +240,7 @@ pub(super) fn parse_date(text: &str, settings: &EncodeSettings) -> Result<i32> {
 pub(super) fn parse_time(text: &str, settings: &EncodeSettings) -> Result<i64> {
     let read = || match iso_time(text.as_bytes()) {
         Some((time, [])) => time,
-        _ => parse_words(trim(text), settings.date_order)?.time.ok_or(Fault::Syntax),
+        _ => parse_words(trim(text), settings.date_order, true)?.time.ok_or(Fault::Syntax),
     };
     read().map_err(|fault| fault.into_error("time", text))
 }

@@ -68,14 +68,18 @@ struct Words {
     /// Plain numbers beside it: day and year.
     numbers: Vec<(i64, usize)>,
     before_christ: bool,
+    /// The year had at most two digits.
+    short_year: bool,
+    /// A time of day is wanted, so that `0405` is one.
+    time_only: bool,
     /// Hours that PM adds and AM takes.
     half: Option<bool>,
     hour: u32,
 }
 
 /// Reads a text that is not empty at either end.
-pub(super) fn parse_words(text: &str, order: DateOrder) -> Result<Moment, Fault> {
-    let mut words = Words::default();
+pub(super) fn parse_words(text: &str, order: DateOrder, time_only: bool) -> Result<Moment, Fault> {
+    let mut words = Words { time_only, ..Words::default() };
     let mut any = false;
     for word in text.split([' ', '\t', '\n', ',']).filter(|word| !word.is_empty()) {
         any = true;
@@ -222,14 +226,18 @@ impl Words {
     fn take_number(&mut self, word: &str) -> Result<(), Fault> {
         let value: i64 = word.parse().map_err(|_| Fault::Range)?;
         let no_date = self.moment.date.is_none() && self.month.is_none();
+        if self.time_only && no_date && matches!(word.len(), 4 | 6) {
+            return self.take_time(word);
+        }
         match word.len() {
             8 if no_date => {
                 self.moment.date =
                     Some((value / 10_000, (value / 100 % 100) as u32, (value % 100) as u32));
             }
             6 if no_date => {
-                let year = two_digit_year(value / 10_000, 2);
-                self.moment.date = Some((year, (value / 100 % 100) as u32, (value % 100) as u32));
+                self.short_year = true;
+                self.moment.date =
+                    Some((value / 10_000, (value / 100 % 100) as u32, (value % 100) as u32));
             }
             6 => return self.take_time(word),
             _ if self.moment.date.is_some() || self.numbers.len() == 2 => {
@@ -245,13 +253,24 @@ impl Words {
         if self.moment.date.is_some() {
             return Err(Fault::Syntax);
         }
+        let word = match word.strip_suffix(['Z', 'z']) {
+            Some(date) => {
+                self.moment.zone = Some(Zone::Offset(0));
+                date
+            }
+            None => word,
+        };
         let fields: Vec<&str> = word.split(['-', '/', '.']).collect();
         let [a, b, c] = fields.as_slice() else { return Err(Fault::Syntax) };
         let read = |field: &str| match field.bytes().all(|b| b.is_ascii_digit()) {
             true if !field.is_empty() => field.parse::<i64>().map_err(|_| Fault::Range),
             _ => Err(Fault::Syntax),
         };
-        let year = |field: &str| Ok(two_digit_year(read(field)?, field.len()));
+        let mut short_year = false;
+        let mut year = |field: &str| {
+            short_year = field.len() <= 2;
+            read(field)
+        };
         // The year stands first if it has three digits or more.
         let (y, m, d) = if let Some(month) = month_of(b) {
             if a.len() > 2 {
@@ -270,6 +289,7 @@ impl Words {
                 DateOrder::Ymd => (year(a)?, read(b)?, read(c)?),
             }
         };
+        self.short_year = short_year;
         let narrow = |value: i64| u32::try_from(value).map_err(|_| Fault::MonthOrDay);
         self.moment.date = Some((y, narrow(m)?, narrow(d)?));
         Ok(())
@@ -282,13 +302,17 @@ impl Words {
             let ((day, _), (year, len)) =
                 if year_first { ((b, b_len), (a, a_len)) } else { ((a, a_len), (b, b_len)) };
             let day = u32::try_from(day).map_err(|_| Fault::MonthOrDay)?;
-            self.moment.date = Some((two_digit_year(year, len), month, day));
+            self.short_year = len <= 2;
+            self.moment.date = Some((year, month, day));
         } else if !self.numbers.is_empty() {
             return Err(Fault::Syntax);
         }
         if let Some((year, month, day)) = &mut self.moment.date
             && !self.moment.now
         {
+            if self.short_year && !self.before_christ {
+                *year += if *year < 70 { 2000 } else { 1900 };
+            }
             if *year <= 0 {
                 return Err(Fault::Range);
             }
@@ -331,13 +355,4 @@ fn split_at_t(word: &str) -> Option<(&str, &str)> {
     let is_time = time.bytes().next().is_some_and(|b| b.is_ascii_digit());
     let is_date = date.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b'.'));
     (is_time && is_date && date.len() >= 6).then_some((date, time))
-}
-
-/// A year of one or two digits lies between 1970 and 2069.
-fn two_digit_year(year: i64, digits: usize) -> i64 {
-    match year {
-        0..70 if digits <= 2 => year + 2000,
-        70..100 if digits <= 2 => year + 1900,
-        _ => year,
-    }
 }

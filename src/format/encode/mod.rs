@@ -22,6 +22,8 @@ use column::Column;
 use std::ops::Range;
 use text::TextContext;
 
+pub(crate) use json::put_json_string;
+
 /// The two forms of a value on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
