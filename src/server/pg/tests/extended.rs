@@ -77,7 +77,11 @@ async fn names_that_exist_or_do_not() {
     let (mut raw, _) = Raw::open(&server).await;
     let good = [parse("s", "SELECT 1"), bind("p", "s")].concat();
     for (bytes, code, text) in [
-        ([&good[..], &parse("s", "SELECT 2")].concat(), "42P05", "prepared statement \"s\" already exists"),
+        (
+            [&good[..], &parse("s", "SELECT 2")].concat(),
+            "42P05",
+            "prepared statement \"s\" already exists",
+        ),
         ([bind("p", "s"), bind("p", "s")].concat(), "42P03", "cursor \"p\" already exists"),
         (bind("", "none"), "26000", "prepared statement \"none\" does not exist"),
         (bind("", ""), "26000", "unnamed prepared statement does not exist"),
@@ -122,8 +126,10 @@ async fn describe_before_anything_runs() {
     assert_eq!(replies[1].1, b"\0\x01\0\0\0\x14");
     // name, table 0, column 0, int8, 8 bytes, no modifier, text
     assert_eq!(replies[2].1, b"\0\x01n\0\0\0\0\0\0\0\0\0\0\x14\0\x08\xff\xff\xff\xff\0\0");
-    raw.send(&[parse("", ""), bind("", ""), message(b'D', b"P\0"), execute("", 0), sync()].concat())
-        .await;
+    raw.send(
+        &[parse("", ""), bind("", ""), message(b'D', b"P\0"), execute("", 0), sync()].concat(),
+    )
+    .await;
     assert_eq!(kinds(&raw.until_ready().await), "12nIZ");
 }
 

@@ -46,11 +46,8 @@ async fn garbage_does_no_harm() {
         query("COPY t FROM STDIN"),
     ];
     for round in 0..150 {
-        let mut raw = if round % 5 == 0 {
-            Raw::socket(&server).await
-        } else {
-            Raw::open(&server).await.0
-        };
+        let mut raw =
+            if round % 5 == 0 { Raw::socket(&server).await } else { Raw::open(&server).await.0 };
         let mut bytes = Vec::new();
         for _ in 0..random.random_range(1..12) {
             let mut message = valid[random.random_range(0..valid.len())].clone();

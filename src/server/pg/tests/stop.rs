@@ -96,8 +96,7 @@ async fn replies_reach_a_client_that_has_said_goodbye() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_clients_at_once() {
     let server = Server::limited(Limits { max_connections: 200 }).await;
-    let clients: Vec<_> =
-        futures::future::join_all((0..200).map(|_| server.try_connect())).await;
+    let clients: Vec<_> = futures::future::join_all((0..200).map(|_| server.try_connect())).await;
     let clients: Vec<_> = clients.into_iter().map(Result::unwrap).collect();
     let refused = server.try_connect().await.err().unwrap();
     assert_eq!(refused.code(), Some(&SqlState::TOO_MANY_CONNECTIONS));
