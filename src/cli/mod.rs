@@ -1,1 +1,68 @@
 //! The commands of the binary.
+
+mod serve;
+mod sql;
+
+use crate::error::Error;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A SQL-first lakehouse database.
+#[derive(Debug, Parser)]
+#[command(name = "cenote", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve PostgreSQL clients.
+    Serve(serve::ServeArgs),
+    /// Run SQL on a warehouse without a server: scripts, commands, or a shell.
+    Sql(sql::SqlArgs),
+}
+
+/// Runs what the command line asks for, and returns the exit code of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    start_log();
+    match cli.command {
+        Command::Serve(args) => serve::serve(&args),
+        Command::Sql(mut args) => {
+            if let Some(matches) = matches.subcommand_matches("sql") {
+                args.take_order(matches);
+            }
+            sql::sql(&args)
+        }
+    }
+}
+
+/// Logs go to standard error, `CENOTE_LOG` says what is logged. A panic is logged too: whom it
+/// hits is told in the words of the protocol or the shell.
+fn start_log() {
+    let filter = EnvFilter::try_from_env("CENOTE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let message = info.payload_as_str().unwrap_or("unknown panic");
+        tracing::error!(place, message, "panic");
+    }));
+}
+
+/// Tells the user why a command cannot go on.
+fn complain(error: &Error) {
+    eprintln!("error: {error}");
+    if let Some(detail) = error.get_detail() {
+        eprintln!("  {detail}");
+    }
+    if let Some(hint) = error.get_hint() {
+        eprintln!("  hint: {hint}");
+    }
+}

@@ -1,7 +1,9 @@
 //! The options of COPY, and which of them exclude each other.
 
 use crate::error::{Error, Result};
+use crate::format::encode::Framing;
 use crate::sqlstate::SqlState;
+use arrow::datatypes::Schema;
 
 /// FORMAT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,27 @@ impl CopyOptions {
     /// The text that stands for NULL on output.
     pub fn first_null(&self) -> &str {
         self.nulls.first().map_or("", String::as_str)
+    }
+
+    /// What the encoder has to write; `force_quote` says it for each column of the result.
+    pub fn framing<'a>(&'a self, force_quote: &'a [bool]) -> Framing<'a> {
+        let null = self.first_null();
+        match self.format {
+            CopyFormat::Text => Framing::CopyText { delimiter: self.delimiter, null },
+            CopyFormat::Binary => Framing::CopyBinary,
+            CopyFormat::Csv => Framing::CopyCsv {
+                delimiter: self.delimiter,
+                quote: self.quote,
+                escape: self.escape,
+                null,
+                force_quote,
+            },
+        }
+    }
+
+    /// FORCE_QUOTE for each column of a result.
+    pub fn forced_columns(&self, schema: &Schema) -> Vec<bool> {
+        schema.fields().iter().map(|field| self.force_quote.contains(field.name())).collect()
     }
 
     /// Refuses what PostgreSQL refuses; `columns` are the names that the lists may hold.

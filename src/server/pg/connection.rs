@@ -110,11 +110,10 @@ impl Connection {
             Message::Flush => self.link.flush(None).await,
             // What is left of a COPY that failed.
             Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(()),
-            Message::Unsupported(what) => Err(Error::new(
-                SqlState::FeatureNotSupported,
-                format!("{what} is not supported"),
-            )
-            .into()),
+            Message::Unsupported(what) => {
+                Err(Error::new(SqlState::FeatureNotSupported, format!("{what} is not supported"))
+                    .into())
+            }
             message => self.extended_message(message).await,
         }
     }

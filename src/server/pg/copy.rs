@@ -5,7 +5,7 @@ use super::link::Link;
 use super::message::{Message, decode, violation};
 use super::rows::Rows;
 use crate::error::{Error, Result};
-use crate::format::{CopyFormat, CopyOptions, EncodeSettings, Framing, Header};
+use crate::format::{CopyFormat, CopyOptions, EncodeSettings, Header};
 use crate::session::CopyIn;
 use crate::sqlstate::SqlState;
 use arrow::datatypes::Schema;
@@ -84,9 +84,8 @@ pub(super) async fn send(
     let format = i8::from(options.format == CopyFormat::Binary);
     let formats = vec![i16::from(format); columns];
     link.output.put(&CopyOutResponse::new(format, columns as i16, formats));
-    let forced: Vec<bool> =
-        schema.fields().iter().map(|f| options.force_quote.contains(f.name())).collect();
-    let framing = framing(options, &forced);
+    let forced = options.forced_columns(schema);
+    let framing = options.framing(&forced);
     if options.header != Header::None {
         rows.encoder.copy_header(framing, &mut link.output.buffer)?;
     }
@@ -94,20 +93,4 @@ pub(super) async fn send(
     rows.encoder.finish_copy(framing, &mut link.output.buffer)?;
     link.output.put(&CopyDone::new());
     Ok(sent.rows)
-}
-
-/// How the encoder has to write what the options ask for.
-fn framing<'a>(options: &'a CopyOptions, force_quote: &'a [bool]) -> Framing<'a> {
-    let null = options.first_null();
-    match options.format {
-        CopyFormat::Text => Framing::CopyText { delimiter: options.delimiter, null },
-        CopyFormat::Binary => Framing::CopyBinary,
-        CopyFormat::Csv => Framing::CopyCsv {
-            delimiter: options.delimiter,
-            quote: options.quote,
-            escape: options.escape,
-            null,
-            force_quote,
-        },
-    }
 }

@@ -98,10 +98,7 @@ pub(super) fn cancelled() -> Error {
 
 /// What every session is told when the server goes down.
 pub(super) fn shutting_down() -> Error {
-    Error::new(
-        SqlState::AdminShutdown,
-        "terminating connection due to administrator command",
-    )
+    Error::new(SqlState::AdminShutdown, "terminating connection due to administrator command")
 }
 
 #[cfg(test)]

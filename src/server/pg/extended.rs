@@ -45,9 +45,16 @@ pub(super) struct Portal {
 enum State {
     New,
     /// Some of its rows are sent.
-    Open { rows: Box<Rows>, tag: &'static str, counted: bool },
+    Open {
+        rows: Box<Rows>,
+        tag: &'static str,
+        counted: bool,
+    },
     /// All rows are sent; there are none left, however often it is asked for them.
-    Exhausted { tag: &'static str, counted: bool },
+    Exhausted {
+        tag: &'static str,
+        counted: bool,
+    },
     /// It has run, and returned no rows or failed.
     Done,
 }
@@ -219,8 +226,7 @@ impl Connection {
             self.extended.grouped = true;
         }
         let before = self.session.status();
-        let response =
-            self.link.drive(None, self.session.execute(statement, &parameters)).await?;
+        let response = self.link.drive(None, self.session.execute(statement, &parameters)).await?;
         if before != TransactionStatus::Idle && self.session.status() == TransactionStatus::Idle {
             // The transaction's end is the end of its portals.
             self.extended.portals.clear();

@@ -65,10 +65,8 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 pump(stream, buffer, incoming, outgoing).await;
             }
             None => {
-                let error = Error::new(
-                    SqlState::TooManyConnections,
-                    "sorry, too many clients already",
-                );
+                let error =
+                    Error::new(SqlState::TooManyConnections, "sorry, too many clients already");
                 refuse(&mut stream, &error).await;
             }
         },

@@ -47,11 +47,18 @@ pub(super) fn next_frame(buffer: &mut BytesMut) -> Result<Option<Frame>> {
 #[derive(Debug)]
 pub(super) enum Message {
     Query(String),
-    Parse { name: String, query: String, types: Vec<u32> },
+    Parse {
+        name: String,
+        query: String,
+        types: Vec<u32>,
+    },
     Bind(Bind),
     Describe(Target, String),
     Close(Target, String),
-    Execute { portal: String, max_rows: usize },
+    Execute {
+        portal: String,
+        max_rows: usize,
+    },
     Flush,
     Sync,
     Terminate,
@@ -217,7 +224,8 @@ mod tests {
             frame(b"GET / HTTP/1.1").unwrap_err().message(),
             "invalid frontend message type 71"
         );
-        for bytes in [b"Q\0\0\0\x03", b"Q\x7f\xff\xff\xff", b"S\0\0\xff\xff", b"X\xff\xff\xff\xff"] {
+        for bytes in [b"Q\0\0\0\x03", b"Q\x7f\xff\xff\xff", b"S\0\0\xff\xff", b"X\xff\xff\xff\xff"]
+        {
             assert_eq!(frame(bytes).unwrap_err().message(), "invalid message length");
         }
     }

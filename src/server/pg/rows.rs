@@ -8,10 +8,12 @@ use crate::format::{EncodeSettings, Format, Framing, RowEncoder, column_type};
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use pgwire::messages::data::{FieldDescription, RowDescription};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Field metadata with the table that a column comes from, and its number there.
@@ -24,7 +26,7 @@ const LINGER: Duration = Duration::from_millis(1);
 
 /// The rest of a result.
 pub(super) struct Rows {
-    stream: SendableRecordBatchStream,
+    batches: Batches,
     pub(super) encoder: RowEncoder,
     /// A batch and the first of its rows that was not sent.
     current: Option<(RecordBatch, usize)>,
@@ -49,7 +51,8 @@ impl Rows {
         settings: &EncodeSettings,
     ) -> Result<Self> {
         let encoder = RowEncoder::new(schema, formats, settings)?;
-        Ok(Self { stream, encoder, current: None, waiting: false, ended: false })
+        let batches = Batches::new(stream);
+        Ok(Self { batches, encoder, current: None, waiting: false, ended: false })
     }
 
     /// Sends rows until there are no more or `limit` is reached.
@@ -114,16 +117,53 @@ impl Rows {
         cancel: &CancellationToken,
     ) -> Result<Option<RecordBatch>, Failure> {
         if self.waiting {
-            let soon = tokio::time::timeout(LINGER, self.stream.next());
+            let soon = tokio::time::timeout(LINGER, self.batches.next());
             let soon = async { Ok(soon.await.ok()) };
             if let Some(next) = link.drive(Some(cancel), soon).await? {
-                return Ok(next.transpose().map_err(Error::from)?);
+                return Ok(next?);
             }
             link.flush(Some(cancel)).await?;
             self.waiting = false;
         }
-        let next = async { self.stream.next().await.transpose().map_err(Error::from) };
-        link.drive(Some(cancel), next).await
+        link.drive(Some(cancel), self.batches.next()).await
+    }
+}
+
+/// A stream that runs in a task of its own: the session stays responsive while an operator
+/// computes, and the next batch is made while this one is encoded. Ends with this value.
+struct Batches {
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    task: JoinHandle<()>,
+}
+
+impl Batches {
+    fn new(mut stream: SendableRecordBatchStream) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            loop {
+                let next = AssertUnwindSafe(stream.next()).catch_unwind().await;
+                let batch = match next {
+                    Ok(Some(batch)) => batch.map_err(Error::from),
+                    Ok(None) => return,
+                    Err(panic) => Err(panic_error(&*panic)),
+                };
+                let last = batch.is_err();
+                if sender.send(batch).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Self { receiver, task }
+    }
+
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        self.receiver.recv().await.transpose()
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

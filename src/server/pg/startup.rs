@@ -21,7 +21,10 @@ pub(super) const NEWEST_MINOR: u16 = 2;
 #[derive(Debug)]
 pub(super) enum Opening {
     Startup(Hello),
-    Cancel { pid: i32, secret: Bytes },
+    Cancel {
+        pid: i32,
+        secret: Bytes,
+    },
     /// It hung up.
     Closed,
 }
@@ -177,7 +180,10 @@ fn options(text: &str) -> Result<Vec<(String, String)>> {
             }
         };
         let Some((name, value)) = setting.split_once('=') else {
-            return Err(Error::new(SqlState::SyntaxError, format!("-c {setting} requires a value")));
+            return Err(Error::new(
+                SqlState::SyntaxError,
+                format!("-c {setting} requires a value"),
+            ));
         };
         // Dashes stand for underscores in names, as on PostgreSQL's command line.
         settings.push((name.replace('-', "_"), value.to_owned()));

@@ -1,0 +1,123 @@
+//! `cenote sql`: scripts, single commands and a shell on a warehouse, without a server.
+
+mod print;
+mod report;
+mod run;
+mod script;
+mod shell;
+
+use super::complain;
+use crate::error::{Error, Result};
+use crate::session::Engine;
+use crate::sqlstate::SqlState;
+use clap::{ArgMatches, Args};
+use print::OutputFormat;
+use run::{Ended, Runner};
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// As psql's with ON_ERROR_STOP: a statement failed.
+const EXIT_STATEMENT: u8 = 3;
+
+/// The options of `cenote sql`.
+#[derive(Debug, Args)]
+pub(super) struct SqlArgs {
+    /// The folder of the warehouse; it is made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "./cenote-data")]
+    data: PathBuf,
+    /// Run a file, - for standard input. -f and -c can be given more than once and run in order.
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<String>,
+    /// Run statements.
+    #[arg(short, long, value_name = "SQL")]
+    command: Vec<String>,
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
+    /// Go on after a statement that failed; the exit code is 0 then.
+    #[arg(long)]
+    continue_on_error: bool,
+    /// -f and -c in the order of the command line.
+    #[arg(skip)]
+    sources: Vec<Source>,
+}
+
+/// What is to be run.
+#[derive(Debug)]
+enum Source {
+    File(String),
+    Command(String),
+}
+
+impl SqlArgs {
+    /// Puts files and commands into the order that they were given in.
+    pub(super) fn take_order(&mut self, matches: &ArgMatches) {
+        let places = |id| matches.indices_of(id).into_iter().flatten();
+        let files = places("file").zip(self.file.drain(..).map(Source::File));
+        let mut sources: Vec<_> = files.collect();
+        sources.extend(places("command").zip(self.command.drain(..).map(Source::Command)));
+        sources.sort_by_key(|(place, _)| *place);
+        self.sources = sources.into_iter().map(|(_, source)| source).collect();
+    }
+}
+
+/// Runs what was given, or the shell.
+pub(super) fn sql(args: &SqlArgs) -> ExitCode {
+    match run_all(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_STATEMENT),
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all went well.
+fn run_all(args: &SqlArgs) -> Result<bool> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+            Error::new(SqlState::IoError, format!("cannot start threads: {e}")).source(e)
+        })?;
+    let engine = runtime.block_on(Engine::open(&args.data))?;
+    let mut runner = Runner::new(&engine, runtime, args.format)?;
+    if args.sources.is_empty() {
+        if std::io::stdin().is_terminal() {
+            return shell::run(&mut runner).map(|()| true);
+        }
+        let text = read_source("-")?;
+        return Ok(runner.script(&text, None, args.continue_on_error) != Ended::Failed);
+    }
+    for source in &args.sources {
+        let ended = match source {
+            Source::Command(text) => runner.script(text, None, args.continue_on_error),
+            Source::File(name) => {
+                let text = read_source(name)?;
+                runner.script(&text, Some(name), args.continue_on_error)
+            }
+        };
+        match ended {
+            Ended::Done => {}
+            Ended::Quit => break,
+            Ended::Failed => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn read_source(name: &str) -> Result<String> {
+    let read = if name == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(Path::new(name))
+    };
+    read.map_err(|error| {
+        let code = match error.kind() {
+            std::io::ErrorKind::NotFound => SqlState::UndefinedFile,
+            _ => SqlState::IoError,
+        };
+        Error::new(code, format!("cannot read {name}: {error}")).source(error)
+    })
+}

@@ -1,0 +1,365 @@
+//! Running statements on a session, and printing what they answer with.
+
+use super::print::{OutputFormat, Printer, write_error};
+use super::report::{Place, error_text, notice_text};
+use super::script::{Piece, Script};
+use crate::error::{Error, Notice, Result};
+use crate::format::table::PrintOptions;
+use crate::format::{CopyOptions, Header, RowEncoder};
+use crate::session::{CopyIn, Engine, Response, Session, Startup, TransactionStatus};
+use crate::sqlstate::SqlState;
+use arrow::datatypes::SchemaRef;
+use bytes::BytesMut;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::{FutureExt, StreamExt};
+use std::future::Future;
+use std::io::{BufWriter, Read, Stdout, Write};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+/// COPY data reaches the statement in pieces of this size.
+const COPY_PIECE: usize = 64 * 1024;
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Done,
+    /// `\q`
+    Quit,
+    /// At a statement that failed.
+    Failed,
+}
+
+/// What a backslash command asks for.
+enum Action {
+    Nothing,
+    Quit,
+    Run(String),
+}
+
+/// Where the data of COPY FROM STDIN comes from.
+pub(super) enum CopySource<'s, 'a> {
+    Script(&'s mut Script<'a>),
+    /// The standard input of the process, up to its end or `\.`.
+    Stdin,
+}
+
+/// A session with its way to the terminal.
+pub(super) struct Runner {
+    link: Link,
+    session: Session,
+    options: PrintOptions,
+    timing: bool,
+    runtime: Arc<Runtime>,
+}
+
+/// The parts that are in use while the session works.
+struct Link {
+    notices: mpsc::UnboundedReceiver<Notice>,
+    out: BufWriter<Stdout>,
+    format: OutputFormat,
+}
+
+impl Runner {
+    pub(super) fn new(
+        engine: &Arc<Engine>,
+        runtime: Runtime,
+        format: OutputFormat,
+    ) -> Result<Self> {
+        let startup = Startup {
+            user: "cenote".into(),
+            database: "cenote".into(),
+            settings: vec![("application_name".into(), "cenote sql".into())],
+        };
+        let entered = runtime.enter();
+        let (session, notices) = Session::new(engine, &startup)?;
+        drop(entered);
+        let cancel = session.cancel_handle();
+        runtime.spawn(async move {
+            // Without a statement that runs, this does nothing.
+            while tokio::signal::ctrl_c().await.is_ok() {
+                cancel.cancel();
+            }
+        });
+        Ok(Self {
+            link: Link { notices, out: BufWriter::new(std::io::stdout()), format },
+            session,
+            options: PrintOptions::default(),
+            timing: false,
+            runtime: Arc::new(runtime),
+        })
+    }
+
+    /// Where the session stands, for the prompt.
+    pub(super) fn status(&self) -> TransactionStatus {
+        self.session.status()
+    }
+
+    /// Runs a script; errors are told on standard error, with the place in the file.
+    pub(super) fn script(&mut self, text: &str, file: Option<&str>, go_on: bool) -> Ended {
+        let mut script = Script::new(text);
+        while let Some(piece) = script.next_piece() {
+            let (text, line) = match piece {
+                Piece::Statement { text, line, .. } => (text.to_owned(), line),
+                Piece::Command { text, line } => match self.command(text) {
+                    Ok(Action::Nothing) => continue,
+                    Ok(Action::Quit) => return Ended::Quit,
+                    Ok(Action::Run(sql)) => (sql, line),
+                    Err(message) => {
+                        eprintln!("{}{message}", place_prefix(file, line));
+                        if go_on {
+                            continue;
+                        }
+                        return Ended::Failed;
+                    }
+                },
+            };
+            let place = file.map(|file| Place { file: file.to_owned(), line });
+            let source = match file {
+                Some(_) => CopySource::Script(&mut script),
+                None => CopySource::Stdin,
+            };
+            if !self.statement(&text, place.as_ref(), source) && !go_on {
+                return Ended::Failed;
+            }
+        }
+        Ended::Done
+    }
+
+    /// Runs one statement and prints its result or its error; whether it went well.
+    pub(super) fn statement(
+        &mut self,
+        text: &str,
+        place: Option<&Place>,
+        source: CopySource<'_, '_>,
+    ) -> bool {
+        let begun = Instant::now();
+        let runtime = Arc::clone(&self.runtime);
+        let result = runtime.block_on(self.execute(text, source));
+        let flushed = self.link.out.flush().map_err(write_error);
+        let result = result.map_err(|error| self.session.fail(error)).and(flushed);
+        self.link.show_notices();
+        if let Err(error) = &result {
+            eprint!("{}", error_text(error, text, place));
+        }
+        if self.timing {
+            self.say(&format!("Time: {:.3} ms", begun.elapsed().as_secs_f64() * 1000.0));
+        }
+        result.is_ok()
+    }
+
+    async fn execute(&mut self, text: &str, source: CopySource<'_, '_>) -> Result<()> {
+        let mut source = Some(source);
+        for statement in self.session.parse_script(text)? {
+            let cancel = self.session.cancel_handle();
+            let response = self.link.drive(self.session.execute(&statement, &[])).await?;
+            // From here on the server's rule holds: who sends the rows watches for the cancel.
+            let token = cancel.current();
+            self.options.settings = self.session.encode_settings();
+            let options = self.options.clone();
+            let answer = async {
+                let link = &mut self.link;
+                match response {
+                    Response::Rows { schema, stream, .. } => {
+                        link.print_rows(schema, stream, options).await
+                    }
+                    Response::Complete(tag) => link.print_tag(&tag),
+                    Response::CopyIn(target) => {
+                        let source = source.take().unwrap_or(CopySource::Stdin);
+                        link.copy_in(target, source).await
+                    }
+                    Response::CopyOut { schema, stream, options: copy } => {
+                        link.copy_out(schema, stream, &copy, &options).await
+                    }
+                    Response::Empty => Ok(()),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return Err(cancelled()),
+                answered = answer => answered?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints a line for the user; a standard output that is gone is noticed elsewhere.
+    fn say(&mut self, text: &str) {
+        let _ = writeln!(self.link.out, "{text}").and_then(|()| self.link.out.flush());
+    }
+
+    /// Understands a backslash command.
+    fn command(&mut self, text: &str) -> Result<Action, String> {
+        let (name, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let argument = argument.trim().trim_end_matches(';');
+        match name {
+            "q" | "quit" => return Ok(Action::Quit),
+            "?" | "h" | "help" => self.say(HELP.trim_end()),
+            "x" => {
+                self.options.expanded = switch(self.options.expanded, argument)?;
+                self.say(&format!("Expanded display is {}.", on_off(self.options.expanded)));
+            }
+            "t" => {
+                self.options.tuples_only = switch(self.options.tuples_only, argument)?;
+                self.say(&format!("Tuples only is {}.", on_off(self.options.tuples_only)));
+            }
+            "timing" => {
+                self.timing = switch(self.timing, argument)?;
+                self.say(&format!("Timing is {}.", on_off(self.timing)));
+            }
+            "d" if !argument.is_empty() => return Ok(Action::Run(format!("DESCRIBE {argument}"))),
+            "d" | "dt" => return Ok(Action::Run("SHOW TABLES".into())),
+            "dn" => return Ok(Action::Run("SHOW SCHEMAS".into())),
+            _ => return Err(format!("invalid command \\{name}\nTry \\? for help.")),
+        }
+        Ok(Action::Nothing)
+    }
+}
+
+const HELP: &str = "\
+  \\d           list tables
+  \\d NAME      describe a table or view
+  \\dn          list schemas
+  \\x           one line a value, on or off
+  \\t           only rows, on or off
+  \\timing      show how long statements take, on or off
+  \\q           quit
+Statements end with a semicolon. Ctrl-C cancels the statement that runs, or clears the line.
+";
+
+fn place_prefix(file: Option<&str>, line: usize) -> String {
+    file.map_or(String::new(), |file| format!("{file}:{line}: "))
+}
+
+fn switch(now: bool, argument: &str) -> Result<bool, String> {
+    match argument {
+        "" => Ok(!now),
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("unrecognized value \"{other}\": on or off expected")),
+    }
+}
+
+fn on_off(value: bool) -> &'static str {
+    if value { "on" } else { "off" }
+}
+
+fn cancelled() -> Error {
+    Error::new(SqlState::QueryCanceled, "canceling statement due to user request")
+}
+
+impl Link {
+    /// Waits for the session and shows notices as they come.
+    async fn drive<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut work => break ended,
+                Some(notice) = self.notices.recv() => eprint!("{}", notice_text(&notice)),
+            }
+        };
+        self.show_notices();
+        ended.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            let text = text.unwrap_or("unknown panic");
+            Err(Error::internal(format!("internal error: {text}"))
+                .hint("This is a bug. The statement had no effect."))
+        })
+    }
+
+    fn show_notices(&mut self) {
+        while let Ok(notice) = self.notices.try_recv() {
+            eprint!("{}", notice_text(&notice));
+        }
+    }
+
+    async fn print_rows(
+        &mut self,
+        schema: SchemaRef,
+        mut stream: SendableRecordBatchStream,
+        options: PrintOptions,
+    ) -> Result<()> {
+        let mut out = BufWriter::new(std::io::stdout());
+        let mut printer = Printer::new(&mut out, self.format, options, schema);
+        while let Some(batch) = self.drive(next(&mut stream)).await? {
+            printer.push(batch)?;
+        }
+        printer.finish()?;
+        Ok(())
+    }
+
+    /// Only tables are for eyes; csv and json hold results and nothing else.
+    fn print_tag(&mut self, tag: &str) -> Result<()> {
+        if self.format != OutputFormat::Table {
+            return Ok(());
+        }
+        writeln!(self.out, "{tag}").map_err(write_error)
+    }
+
+    async fn copy_in(
+        &mut self,
+        mut target: Box<dyn CopyIn>,
+        source: CopySource<'_, '_>,
+    ) -> Result<()> {
+        let text;
+        let data = match source {
+            CopySource::Script(script) => script.copy_data().as_bytes(),
+            CopySource::Stdin => {
+                text = read_stdin()?;
+                let mut script = Script::new(&text);
+                script.copy_data_from_here().as_bytes()
+            }
+        };
+        for piece in data.chunks(COPY_PIECE) {
+            if let Err(error) = self.drive(target.push(piece)).await {
+                target.abort(error.message()).await;
+                return Err(error);
+            }
+        }
+        let tag = self.drive(target.finish()).await?;
+        self.print_tag(&tag)
+    }
+
+    async fn copy_out(
+        &mut self,
+        schema: SchemaRef,
+        mut stream: SendableRecordBatchStream,
+        copy: &CopyOptions,
+        options: &PrintOptions,
+    ) -> Result<()> {
+        let forced = copy.forced_columns(&schema);
+        let framing = copy.framing(&forced);
+        let mut encoder = RowEncoder::new(&schema, &[], &options.settings)?;
+        encoder.set_copy_messages(false);
+        let mut buffer = BytesMut::new();
+        if copy.header != Header::None {
+            encoder.copy_header(framing, &mut buffer)?;
+        }
+        while let Some(batch) = self.drive(next(&mut stream)).await? {
+            encoder.encode_batch(&batch, 0..batch.num_rows(), framing, &mut buffer)?;
+            self.out.write_all(&buffer).map_err(write_error)?;
+            buffer.clear();
+        }
+        encoder.finish_copy(framing, &mut buffer)?;
+        self.out.write_all(&buffer).map_err(write_error)
+    }
+}
+
+async fn next(
+    stream: &mut SendableRecordBatchStream,
+) -> Result<Option<arrow::record_batch::RecordBatch>> {
+    stream.next().await.transpose().map_err(Error::from)
+}
+
+fn read_stdin() -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| {
+        Error::new(SqlState::IoError, format!("cannot read standard input: {error}")).source(error)
+    })?;
+    Ok(text)
+}
