@@ -1,4 +1,4 @@
 //! Feature tables.
 
-pub mod create_feature_table;
 pub mod drop_feature_table;
+pub mod upsert;
