@@ -59,9 +59,12 @@ impl Source {
                     )
             })
             .unwrap_or(lines.len());
-        lines.into_iter().take(end).enumerate().map(|(i, line)| (i + 1, line)).filter(
-            |(_, line)| !line.trim_start().starts_with("//"),
-        )
+        lines
+            .into_iter()
+            .take(end)
+            .enumerate()
+            .map(|(i, line)| (i + 1, line))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 }
 
@@ -93,7 +96,9 @@ fn sources(places: &[&str], extensions: &[&str]) -> Vec<Source> {
     paths
         .into_iter()
         .filter(wanted)
-        .filter_map(|p| Some(Source { path: relative(&p), text: std::fs::read_to_string(&p).ok()? }))
+        .filter_map(|p| {
+            Some(Source { path: relative(&p), text: std::fs::read_to_string(&p).ok()? })
+        })
         .collect()
 }
 
@@ -164,8 +169,11 @@ fn module_of(path: &str) -> Option<String> {
 
 #[test]
 fn every_module_has_a_layer() {
-    let unknown: BTreeSet<String> =
-        program().iter().filter_map(|s| module_of(&s.path)).filter(|m| level(m).is_none()).collect();
+    let unknown: BTreeSet<String> = program()
+        .iter()
+        .filter_map(|s| module_of(&s.path))
+        .filter(|m| level(m).is_none())
+        .collect();
     assert!(unknown.is_empty(), "give these a place in LAYERS: {unknown:?}");
 }
 
@@ -273,11 +281,12 @@ fn every_file_is_part_of_a_crate() {
         let candidates = ["mod.rs", "lib.rs", "main.rs"].map(|f| format!("{folder}/{f}"));
         let parents = candidates.iter().cloned().chain([format!("{folder}.rs")]);
         let declares = |text: &str| {
-            text.lines().any(|line| {
-                after_word(line, "mod").any(|rest| rest.trim() == format!("{name};"))
-            })
+            text.lines()
+                .any(|line| after_word(line, "mod").any(|rest| rest.trim() == format!("{name};")))
         };
-        if !is_root && !parents.into_iter().any(|p| texts.get(p.as_str()).is_some_and(|t| declares(t))) {
+        if !is_root
+            && !parents.into_iter().any(|p| texts.get(p.as_str()).is_some_and(|t| declares(t)))
+        {
             broken.push(path.to_owned());
         }
     }
@@ -346,7 +355,8 @@ fn the_readme_names_what_exists() {
     let mut named = 0;
     for quoted in readme.split('`').skip(1).step_by(2) {
         let path = quoted.split("::").next().unwrap_or(quoted);
-        let is_path = ["tests/", "sql/", "src/", ".ci/", "udfs/"].iter().any(|p| path.starts_with(p));
+        let is_path =
+            ["tests/", "sql/", "src/", ".ci/", "udfs/"].iter().any(|p| path.starts_with(p));
         if is_path && !path.contains(char::is_whitespace) && !path.contains('*') {
             named += 1;
             if !repository(path).exists() {

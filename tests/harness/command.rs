@@ -39,7 +39,7 @@ pub fn cenote<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, input: &s
 }
 
 /// Runs the binary in a given working directory.
-pub fn cenote_in<S: AsRef<OsStr>>(
+fn cenote_in<S: AsRef<OsStr>>(
     folder: &Path,
     arguments: impl IntoIterator<Item = S>,
     input: &str,
@@ -66,7 +66,10 @@ pub fn cenote_in<S: AsRef<OsStr>>(
 
 /// `cenote sql -c` on a warehouse.
 pub fn sql(data: &Path, statement: &str) -> Outcome {
-    cenote([OsStr::new("sql"), "--data".as_ref(), data.as_ref(), "-c".as_ref(), statement.as_ref()], "")
+    cenote(
+        [OsStr::new("sql"), "--data".as_ref(), data.as_ref(), "-c".as_ref(), statement.as_ref()],
+        "",
+    )
 }
 
 /// `cenote sql -f` on a warehouse, run in the folder that holds the script's data.

@@ -3,7 +3,7 @@
 mod command;
 mod server;
 
-pub use command::{Outcome, cenote, cenote_in, sql, sql_script};
+pub use command::{Outcome, cenote, sql, sql_script};
 pub use server::{Server, run};
 
 use std::path::PathBuf;

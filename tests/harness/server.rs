@@ -62,7 +62,8 @@ impl Server {
             let _ = stdout.read_to_end(&mut Vec::new());
         });
         let line = receiver.recv_timeout(START_LIMIT).unwrap_or_default();
-        let said = line.strip_prefix("listening on ").and_then(|rest| rest.split_whitespace().next());
+        let said =
+            line.strip_prefix("listening on ").and_then(|rest| rest.split_whitespace().next());
         let Some(address) = said.and_then(|text| text.parse().ok()) else {
             let _ = child.kill();
             let _ = child.wait();
@@ -81,6 +82,11 @@ impl Server {
     /// Its warehouse folder.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// A connection string for tokio-postgres.
