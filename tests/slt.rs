@@ -99,6 +99,7 @@ fn cell(value: Option<&str>) -> String {
 }
 
 /// The letters after `query` give the number of columns; their types are tested in `wire.rs`.
+#[allow(clippy::ptr_arg, reason = "sqllogictest's type of validators")]
 fn same_width(actual: &Vec<DefaultColumnType>, expected: &Vec<DefaultColumnType>) -> bool {
     actual.len() == expected.len()
 }
