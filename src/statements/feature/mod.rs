@@ -2,3 +2,5 @@
 
 pub mod create_feature_table;
 pub mod drop_feature_table;
+mod keys;
+pub mod upsert;
