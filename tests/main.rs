@@ -1,1 +1,10 @@
-//! Tests.
+//! Every test that drives the finished program from outside, in one binary so that it is linked once.
+
+mod cli;
+mod concurrency;
+mod crash;
+mod demo;
+mod harness;
+mod slt;
+mod tidy;
+mod wire;

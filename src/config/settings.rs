@@ -192,11 +192,19 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
     match setting.kind {
         Kind::Text if setting.name == "DateStyle" => date_style(setting, value),
         Kind::Text => Ok(value.to_owned()),
-        Kind::Schemas => Ok(split_list(value)
-            .iter()
-            .map(|s| if s == "$user" { "\"$user\"".to_owned() } else { crate::parser::quote_ident(s) })
-            .collect::<Vec<_>>()
-            .join(", ")),
+        Kind::Schemas => {
+            Ok(split_list(value)
+                .iter()
+                .map(|s| {
+                    if s == "$user" {
+                        "\"$user\"".to_owned()
+                    } else {
+                        crate::parser::quote_ident(s)
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(", "))
+        }
         Kind::Bool => match value.to_ascii_lowercase().as_str() {
             "on" | "true" | "yes" | "1" | "t" | "y" => Ok("on".into()),
             "off" | "false" | "no" | "0" | "f" | "n" => Ok("off".into()),
@@ -206,14 +214,18 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
             Ok(n) if (low..=high).contains(&n) => Ok(n.to_string()),
             Ok(n) => Err(Error::new(
                 SqlState::InvalidParameterValue,
-                format!("{n} is outside the valid range for parameter \"{}\" ({low} .. {high})", setting.name),
+                format!(
+                    "{n} is outside the valid range for parameter \"{}\" ({low} .. {high})",
+                    setting.name
+                ),
             )),
             Err(_) => Err(invalid(setting, value)),
         },
         Kind::Milliseconds => {
             let ms = milliseconds(value).ok_or_else(|| {
-                invalid(setting, value)
-                    .hint("Valid units for this parameter are \"ms\", \"s\", \"min\", \"h\", and \"d\".")
+                invalid(setting, value).hint(
+                    "Valid units for this parameter are \"ms\", \"s\", \"min\", \"h\", and \"d\".",
+                )
             })?;
             if ms > 0 && setting.name == "idle_in_transaction_session_timeout" {
                 return Err(Error::unsupported(setting.name, "Leave it at 0."));
@@ -223,7 +235,9 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
         Kind::Choice(words) => words
             .iter()
             .find(|w| w.eq_ignore_ascii_case(value))
-            .map(|w| if setting.name == "client_encoding" { "UTF8".to_owned() } else { (*w).to_owned() })
+            .map(|w| {
+                if setting.name == "client_encoding" { "UTF8".to_owned() } else { (*w).to_owned() }
+            })
             .ok_or_else(|| choice(setting, value, words)),
         Kind::Zone => {
             let zone = SessionZone::parse(value).ok_or_else(|| invalid(setting, value))?;
@@ -346,7 +360,13 @@ mod tests {
         assert_eq!(s.search_path("cenote"), ["gold", "Odd Name"]);
         s.reset("search_path").expect("known");
         assert_eq!(s.search_path("cenote"), ["cenote", "public"]);
-        assert_eq!(s.set("serch_path", "x").expect_err("unknown").code(), SqlState::UndefinedObject);
-        assert_eq!(s.set("TimeZone", "Mars/Base").expect_err("none").code(), SqlState::InvalidParameterValue);
+        assert_eq!(
+            s.set("serch_path", "x").expect_err("unknown").code(),
+            SqlState::UndefinedObject
+        );
+        assert_eq!(
+            s.set("TimeZone", "Mars/Base").expect_err("none").code(),
+            SqlState::InvalidParameterValue
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The table that keeps the rows that a feature table no longer has.
 
-use super::{COMMITTED_AT};
+use super::COMMITTED_AT;
 use crate::catalog::{Column, QualifiedName, SqlType, Table};
 
 /// The name of a feature table's history; users cannot take it, for it begins with `_`.

@@ -1,6 +1,6 @@
 //! Dates, times and intervals as PostgreSQL's ISO text, by arithmetic alone.
 
-use super::number::{put_i64, put_pair, put_u64};
+use super::number::{pair, put_i64, put_u64};
 use bytes::{BufMut, BytesMut};
 
 /// Days from 1970-01-01, where Arrow counts from, to 2000-01-01, where PostgreSQL does.
@@ -9,7 +9,6 @@ pub const PG_EPOCH_DAYS: i32 = 10_957;
 pub const PG_EPOCH_MICROS: i64 = PG_EPOCH_DAYS as i64 * DAY_MICROS;
 /// Microseconds of a day.
 pub const DAY_MICROS: i64 = 86_400_000_000;
-const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Year (astronomical: 0 is 1 BC), month and day of a day counted from 1970-01-01.
 ///
@@ -57,16 +56,14 @@ pub fn days_in_month(year: i64, month: u32) -> u32 {
 fn put_civil(out: &mut BytesMut, days: i64) -> bool {
     let (year, month, day) = civil_from_days(days);
     let (shown, before_christ) = if year > 0 { (year, false) } else { (1 - year, true) };
+    let ([m1, m2], [d1, d2]) = (pair(month), pair(day));
     if shown < 10_000 {
-        put_pair(out, (shown / 100) as u32);
-        put_pair(out, (shown % 100) as u32);
+        let ([y1, y2], [y3, y4]) = (pair((shown / 100) as u32), pair((shown % 100) as u32));
+        out.put_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]);
     } else {
         put_i64(out, shown);
+        out.put_slice(&[b'-', m1, m2, b'-', d1, d2]);
     }
-    out.put_u8(b'-');
-    put_pair(out, month);
-    out.put_u8(b'-');
-    put_pair(out, day);
     before_christ
 }
 
@@ -79,31 +76,27 @@ pub fn put_date(out: &mut BytesMut, days: i32) {
 
 /// Writes a time of day in microseconds, without trailing zeros of the fraction.
 pub fn put_time(out: &mut BytesMut, micros: i64) {
-    let seconds = micros.div_euclid(1_000_000);
-    let (hours, seconds) = (seconds / 3600, seconds % 3600);
-    put_hours(out, hours.unsigned_abs());
-    out.put_u8(b':');
-    put_pair(out, (seconds / 60).unsigned_abs() as u32);
-    out.put_u8(b':');
-    put_pair(out, (seconds % 60).unsigned_abs() as u32);
-    put_fraction(out, micros.rem_euclid(1_000_000) as u32);
+    put_clock(out, micros.unsigned_abs());
 }
 
-fn put_hours(out: &mut BytesMut, hours: u64) {
-    if hours < 100 { put_pair(out, hours as u32) } else { put_u64(out, hours) }
-}
-
-fn put_fraction(out: &mut BytesMut, micros: u32) {
-    if micros == 0 {
-        return;
+/// Writes hours, of which there may be many, minutes, seconds and the fraction.
+fn put_clock(out: &mut BytesMut, micros: u64) {
+    let (seconds, micros) = (micros / 1_000_000, (micros % 1_000_000) as u32);
+    let (minutes, second) = (seconds / 60, (seconds % 60) as u32);
+    let (hours, minute) = (minutes / 60, (minutes % 60) as u32);
+    let ([m1, m2], [s1, s2]) = (pair(minute), pair(second));
+    if hours < 100 {
+        let [h1, h2] = pair(hours as u32);
+        out.put_slice(&[h1, h2, b':', m1, m2, b':', s1, s2]);
+    } else {
+        put_u64(out, hours);
+        out.put_slice(&[b':', m1, m2, b':', s1, s2]);
     }
-    let digits = [micros / 10_000, micros / 100 % 100, micros % 100];
-    out.put_u8(b'.');
-    for pair in digits {
-        put_pair(out, pair);
-    }
-    while out.last() == Some(&b'0') {
-        out.truncate(out.len() - 1);
+    if micros > 0 {
+        let [[a, b], [c, d], [e, f]] = [pair(micros / 10_000), pair(micros / 100), pair(micros)];
+        let digits = [b'.', a, b, c, d, e, f];
+        let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+        out.put_slice(&digits[..digits.len() - zeros]);
     }
 }
 
@@ -131,15 +124,15 @@ pub fn put_timestamp(out: &mut BytesMut, micros: i64, offset: Option<i32>, separ
 /// Writes `+00`, `+05:30` or `-04:56:02`; the minutes always, if asked for.
 fn put_offset(out: &mut BytesMut, offset: i32, minutes_always: bool) {
     let seconds = offset.unsigned_abs();
-    out.put_u8(if offset < 0 { b'-' } else { b'+' });
-    put_hours(out, u64::from(seconds / 3600));
+    let [h1, h2] = pair(seconds / 3600);
+    out.put_slice(&[if offset < 0 { b'-' } else { b'+' }, h1, h2]);
     if minutes_always || !seconds.is_multiple_of(3600) {
-        out.put_u8(b':');
-        put_pair(out, seconds / 60 % 60);
+        let [m1, m2] = pair(seconds / 60 % 60);
+        out.put_slice(&[b':', m1, m2]);
     }
     if !seconds.is_multiple_of(60) {
-        out.put_u8(b':');
-        put_pair(out, seconds % 60);
+        let [s1, s2] = pair(seconds % 60);
+        out.put_slice(&[b':', s1, s2]);
     }
 }
 
@@ -178,15 +171,5 @@ pub fn put_interval(out: &mut BytesMut, months: i32, days: i32, micros: i64) {
     } else if after_negative {
         out.put_u8(b'+');
     }
-    let magnitude = micros.unsigned_abs();
-    put_hours(out, magnitude / HOUR_MICROS as u64);
-    put_minutes(out, magnitude % HOUR_MICROS as u64);
-}
-
-fn put_minutes(out: &mut BytesMut, micros: u64) {
-    out.put_u8(b':');
-    put_pair(out, (micros / 60_000_000) as u32);
-    out.put_u8(b':');
-    put_pair(out, (micros / 1_000_000 % 60) as u32);
-    put_fraction(out, (micros % 1_000_000) as u32);
+    put_clock(out, micros.unsigned_abs());
 }

@@ -44,10 +44,10 @@ fn digits_u128(buffer: &mut [u8], mut end: usize, mut value: u128) -> usize {
     digits_u64(buffer, end, value as u64)
 }
 
-/// Writes two digits of a number below 100.
-pub(crate) fn put_pair(out: &mut BytesMut, value: u32) {
-    let pair = value as usize % 100 * 2;
-    out.put_slice(&PAIRS[pair..pair + 2]);
+/// The two digits of a number below 100.
+pub(crate) fn pair(value: u32) -> [u8; 2] {
+    let at = value as usize % 100 * 2;
+    [PAIRS[at], PAIRS[at + 1]]
 }
 
 /// Writes an unsigned integer.
@@ -469,7 +469,7 @@ fn put_digits(out: &mut BytesMut, digits: &[u8], exp10: i32, limit: i32) {
         out.put_slice(if exp10 < 0 { b"e-" } else { b"e+" });
         let exponent = exp10.unsigned_abs();
         if exponent < 100 {
-            put_pair(out, exponent);
+            out.put_slice(&pair(exponent));
         } else {
             put_u64(out, u64::from(exponent));
         }

@@ -104,7 +104,7 @@ impl SessionZone {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(hours) = text.parse::<f64>() {
-            let within = hours.is_finite() && hours.abs() <= 168.0;
+            let within = hours.is_finite() && hours.abs() < 100.0;
             return within.then(|| Self::fixed((hours * 3600.0).round() as i32));
         }
         if text.eq_ignore_ascii_case("utc") {

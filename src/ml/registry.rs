@@ -1,6 +1,6 @@
 //! Artefacts in the warehouse: a folder of two files per trained version, checked when read.
 
-use super::{Model, from_parts, to_parts, content_hash};
+use super::{Model, content_hash, from_parts, to_parts};
 use crate::catalog::{FileDigest, ModelVersion, random_id};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -58,11 +58,8 @@ pub async fn load(warehouse: &Warehouse, version: &ModelVersion) -> Result<Model
 
 async fn read(warehouse: &Warehouse, version: &ModelVersion, name: &str) -> Result<Vec<u8>> {
     let damaged = |what: &str| {
-        Error::new(
-            SqlState::DataCorrupted,
-            format!("file {name} of a model's artefact {what}"),
-        )
-        .detail(format!("The artefact is {}.", version.path))
+        Error::new(SqlState::DataCorrupted, format!("file {name} of a model's artefact {what}"))
+            .detail(format!("The artefact is {}.", version.path))
     };
     let promised = version
         .files
@@ -75,7 +72,8 @@ async fn read(warehouse: &Warehouse, version: &ModelVersion, name: &str) -> Resu
         Err(object_store::Error::NotFound { .. }) => return Err(damaged("is missing")),
         Err(other) => return Err(other.into()),
     };
-    if bytes.len() as u64 != promised.size || blake3::hash(&bytes).to_hex().as_str() != promised.blake3
+    if bytes.len() as u64 != promised.size
+        || blake3::hash(&bytes).to_hex().as_str() != promised.blake3
     {
         return Err(damaged("is not the one that was written"));
     }

@@ -1,7 +1,7 @@
 //! Small pieces of sqlparser's trees, made by hand.
 
 use crate::error::{Error, Result};
-use crate::parser::{Script, quote_ident};
+use crate::parser::Script;
 use sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor,
 };
@@ -20,7 +20,7 @@ pub fn parse_query(text: &str) -> Result<Query> {
     if pieces.len() != 1 {
         return Err(Error::internal("a stored query is not one statement"));
     }
-    match pieces.remove(0).parse_all(sqlparser::parser::Parser::parse_statement)? {
+    match pieces.remove(0).parse_all(|p| p.parse_statement())? {
         Statement::Query(query) => Ok(*query),
         _ => Err(Error::internal("a stored query is no query")),
     }
@@ -35,7 +35,7 @@ pub fn parse_expression(text: &str) -> Result<Expr> {
     if pieces.len() != 1 {
         return Err(Error::internal("a stored expression is not one expression"));
     }
-    pieces.remove(0).parse_all(sqlparser::parser::Parser::parse_expr)
+    pieces.remove(0).parse_all(|p| p.parse_expr())
 }
 
 /// `(query) AS alias`
@@ -69,9 +69,4 @@ pub fn table_factor(name: &[&str], alias: Option<&str>) -> TableFactor {
         sample: None,
         index_hints: Vec::new(),
     }
-}
-
-/// A name's parts, quoted where needed and joined by dots.
-pub(super) fn dotted(parts: &[String]) -> String {
-    parts.iter().map(|p| quote_ident(p)).collect::<Vec<_>>().join(".")
 }

@@ -55,10 +55,9 @@ impl Canceller {
     /// The error of a cancelled statement.
     pub fn error(&self) -> Error {
         match self.reason.load(Ordering::Acquire) {
-            2 => Error::new(
-                SqlState::QueryCanceled,
-                "canceling statement due to statement timeout",
-            ),
+            2 => {
+                Error::new(SqlState::QueryCanceled, "canceling statement due to statement timeout")
+            }
             3 => Error::new(
                 SqlState::AdminShutdown,
                 "terminating connection due to administrator command",

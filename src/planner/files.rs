@@ -53,7 +53,8 @@ pub(super) fn reader(
     let path = resolve_path(planner.environment.file_search_path.as_deref(), &path)?;
     match name {
         "read_csv" => {
-            let source = CsvSource::open(&path, &csv_options(options)?, &planner.environment.time_zone)?;
+            let source =
+                CsvSource::open(&path, &csv_options(options)?, &planner.environment.time_zone)?;
             Ok(Arc::new(datafusion::catalog::streaming::StreamingTable::try_new(
                 source.schema.clone(),
                 vec![Arc::new(source)],
@@ -101,23 +102,34 @@ pub(super) struct CsvArguments {
 }
 
 fn csv_options(arguments: &[FunctionArg]) -> Result<CsvArguments> {
-    const KNOWN: &[&str] =
-        &["header", "delim", "delimiter", "sep", "nullstr", "null", "quote", "escape", "all_varchar"];
+    const KNOWN: &[&str] = &[
+        "header",
+        "delim",
+        "delimiter",
+        "sep",
+        "nullstr",
+        "null",
+        "quote",
+        "escape",
+        "all_varchar",
+    ];
     let mut out = CsvArguments {
         copy: CopyOptions { header: Header::Skip, ..CopyOptions::new(CopyFormat::Csv) },
         all_text: false,
     };
     for argument in arguments {
         let FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } = argument else {
-            return Err(Error::new(SqlState::InvalidParameterValue, "options of read_csv have names")
-                .hint("Such as read_csv('file.csv', header => true, nullstr => 'NA')."));
+            return Err(Error::new(
+                SqlState::InvalidParameterValue,
+                "options of read_csv have names",
+            )
+            .hint("Such as read_csv('file.csv', header => true, nullstr => 'NA')."));
         };
         let name = fold_ident(&name.value, name.quote_style);
         match name.as_str() {
             "header" => {
                 let header = truth(&name, value)?;
-                out.copy.header =
-                    if header { Header::Skip } else { Header::None };
+                out.copy.header = if header { Header::Skip } else { Header::None };
             }
             "delim" | "delimiter" | "sep" => out.copy.delimiter = byte(&name, value)?,
             "quote" => out.copy.quote = byte(&name, value)?,
@@ -131,7 +143,10 @@ fn csv_options(arguments: &[FunctionArg]) -> Result<CsvArguments> {
 }
 
 fn bad_value(name: &str, value: &Expr) -> Error {
-    Error::new(SqlState::InvalidParameterValue, format!("{value} is no value for option \"{name}\""))
+    Error::new(
+        SqlState::InvalidParameterValue,
+        format!("{value} is no value for option \"{name}\""),
+    )
 }
 
 fn text(name: &str, value: &Expr) -> Result<String> {
@@ -181,7 +196,9 @@ impl CsvSource {
         let columns = infer_csv_schema(&sample, whole, &arguments.copy)?;
         let fields: Vec<Field> = columns
             .into_iter()
-            .map(|(name, t)| Field::new(name, if arguments.all_text { DataType::Utf8View } else { t }, true))
+            .map(|(name, t)| {
+                Field::new(name, if arguments.all_text { DataType::Utf8View } else { t }, true)
+            })
             .collect();
         Ok(Self {
             path: path.to_owned(),
@@ -221,11 +238,8 @@ impl PartitionStream for CsvSource {
         let (path, schema) = (self.path.clone(), self.schema.clone());
         let (options, settings) = (self.options.clone(), self.settings.clone());
         builder.spawn_blocking(move || {
-            let columns = schema
-                .fields()
-                .iter()
-                .map(|f| (f.name().clone(), f.data_type().clone()))
-                .collect();
+            let columns =
+                schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect();
             let target = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let mut decoder = CopyDecoder::new(target, columns, options, &settings)?;
             let mut file = open_file(&path)?;
@@ -255,7 +269,8 @@ impl PartitionStream for CsvSource {
 /// A Parquet file, or a folder of them.
 fn parquet(path: &Path) -> Result<Arc<dyn TableProvider>> {
     let first = first_parquet(path)?;
-    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(open_file(&first)?)?;
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(open_file(&first)?)?;
     // Parquet's own field ids and extension names mean nothing outside of their file.
     let fields: Vec<Field> = reader
         .schema()
@@ -276,7 +291,7 @@ fn parquet(path: &Path) -> Result<Arc<dyn TableProvider>> {
     } else {
         ListingTableUrl::parse(absolute.display().to_string())?
     };
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_collect_stat(true);
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
     let config = ListingTableConfig::new(url)
         .with_listing_options(options)
         .with_schema(Arc::new(Schema::new(fields)));

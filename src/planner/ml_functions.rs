@@ -21,14 +21,27 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The table functions that are built.
-const BUILT: &[&str] =
-    &["predict", "evaluate", "confusion_matrix", "weights", "fit_statistics"];
+const BUILT: &[&str] = &["predict", "evaluate", "confusion_matrix", "weights", "fit_statistics"];
 
 /// Those that the design has and this version does not.
 const LATER: &[&str] = &[
-    "roc_curve", "pr_curve", "calibration", "feature_importance", "explain_predict", "centroids",
-    "principal_components", "training_info", "trials", "forecast", "detect_anomalies", "recommend",
-    "describe_data", "drift", "lineage", "verify", "features_at",
+    "roc_curve",
+    "pr_curve",
+    "calibration",
+    "feature_importance",
+    "explain_predict",
+    "centroids",
+    "principal_components",
+    "training_info",
+    "trials",
+    "forecast",
+    "detect_anomalies",
+    "recommend",
+    "describe_data",
+    "drift",
+    "lineage",
+    "verify",
+    "features_at",
 ];
 
 /// Calls `found` with every model reference of an `ml` table function.
@@ -109,11 +122,10 @@ pub(super) fn table_function(
     }
     match (function, input) {
         ("predict", Some(input)) => predict(rewriter, model, input),
-        ("predict", None) => Err(Error::new(
-            SqlState::UndefinedFunction,
-            "ml.predict needs the rows to predict",
-        )
-        .hint("Use ml.predict('m', TABLE t) or ml.predict('m', (SELECT …)).")),
+        ("predict", None) => {
+            Err(Error::new(SqlState::UndefinedFunction, "ml.predict needs the rows to predict")
+                .hint("Use ml.predict('m', TABLE t) or ml.predict('m', (SELECT …))."))
+        }
         ("evaluate", Some(input)) => evaluate(rewriter, model, input),
         ("confusion_matrix", Some(input)) => confusion(rewriter, model, input),
         ("evaluate", None) => stored(rewriter, model.model.metrics()?),
@@ -177,9 +189,8 @@ fn question(rewriter: &mut Rewriter<'_>, model: &ResolvedModel, question: Questi
     let leading = matches!(question, Question::ActualProbability);
     let name = rewriter.register("predict", model, question);
     let mut arguments = Vec::new();
-    let column = |name: &str| {
-        Expr::CompoundIdentifier(vec![ast::identifier(INPUT), ast::identifier(name)])
-    };
+    let column =
+        |name: &str| Expr::CompoundIdentifier(vec![ast::identifier(INPUT), ast::identifier(name)]);
     if leading {
         arguments.push(column(&model.model.label().name));
     }
@@ -244,7 +255,9 @@ fn scored(rewriter: &mut Rewriter<'_>, model: &ResolvedModel) -> String {
         Some(weight) => format!("CAST({INPUT}.{} AS double precision)", quote_ident(weight)),
         None => "CAST(1 AS double precision)".to_owned(),
     };
-    format!("(SELECT {columns}, {weight} AS w FROM {INPUT} WHERE {INPUT}.{label} IS NOT NULL) AS scored")
+    format!(
+        "(SELECT {columns}, {weight} AS w FROM {INPUT} WHERE {INPUT}.{label} IS NOT NULL) AS scored"
+    )
 }
 
 /// The column of the option weight_column, if it was given.
@@ -289,7 +302,9 @@ fn metric_expression(metric: &str, model: &ResolvedModel) -> String {
         "recall" => "recall(y, p)",
         "f1_score" => "f1(y, p)",
         // Clipped as scikit-learn clips for double precision.
-        "log_loss" => "avg(-ln(greatest(least(q, 1 - 2.220446049250313e-16), 2.220446049250313e-16)))",
+        "log_loss" => {
+            "avg(-ln(greatest(least(q, 1 - 2.220446049250313e-16), 2.220446049250313e-16)))"
+        }
         "roc_auc" => return roc_auc(model),
         other => return format!("CAST(NULL AS double precision) /* {other} */"),
     };
@@ -339,11 +354,7 @@ pub(super) async fn history_relation(
         ("ml", "run_params") => "SELECT run_id, key, value FROM _system.run_params",
         ("ml", "run_metrics") => "SELECT run_id, key, value, step, ts FROM _system.run_metrics",
         ("system", "commits") => {
-            let batch = crate::system::commits::batch(
-                &planner.environment.services.warehouse,
-                planner.world.snapshot().seq(),
-            )
-            .await?;
+            let batch = super::commits::batch(planner.world.snapshot()).await?;
             let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
             return Ok(Some(Arc::new(table)));
         }

@@ -9,6 +9,7 @@
 
 mod ast;
 mod checked;
+mod commits;
 mod execute;
 mod files;
 mod ml_functions;
@@ -36,7 +37,7 @@ use crate::delta::TableState;
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
 use crate::sqlstate::SqlState;
-use crate::system::SystemContext;
+use crate::system::{self, System};
 use crate::warehouse::{Snapshot, Transaction};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
@@ -115,7 +116,7 @@ pub struct Environment {
     /// Where relative paths in read_csv and the like start.
     pub file_search_path: Option<PathBuf>,
     /// What pg_catalog shows; made only when a statement asks.
-    pub system: Arc<dyn Fn(Arc<CatalogState>) -> Arc<SystemContext> + Send + Sync>,
+    pub system: Arc<dyn Fn(Arc<CatalogState>) -> Arc<System> + Send + Sync>,
     /// Overrides of DataFusion's options, such as the number of partitions.
     pub target_partitions: Option<usize>,
 }
@@ -237,9 +238,16 @@ impl<'a> Planner<'a> {
         }
         let models = rewrite::load_models(self, slice, &query).await?;
         let mut rewritten = rewrite::rewrite(self, slice, &mut query, &models)?;
-        let statement = Statement::Query(Box::new(query));
+        let mut statement = Statement::Query(Box::new(query));
+        let system = system::touches_catalog(&statement)
+            .then(|| (self.environment.system)(self.world.catalog()));
+        if let Some(system) = &system {
+            system.rewrite(&mut statement)?;
+            rewritten.functions.extend(system.functions().into_iter().map(Arc::new));
+        }
         let (catalog, reads) =
-            relations::resolve(self, slice, &statement, &mut rewritten, extra).await?;
+            relations::resolve(self, slice, &statement, &mut rewritten, system.as_ref(), extra)
+                .await?;
         let state = self.state(catalog, &rewritten)?;
         let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
         let plan = state

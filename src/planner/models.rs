@@ -25,7 +25,11 @@ impl ModelCache {
     ///
     /// # Errors
     /// XX001 if the artefact is not the one that the record promised.
-    pub async fn get(&self, warehouse: &Warehouse, version: &ModelVersion) -> Result<Arc<ml::Model>> {
+    pub async fn get(
+        &self,
+        warehouse: &Warehouse,
+        version: &ModelVersion,
+    ) -> Result<Arc<ml::Model>> {
         if let Some(model) = self.lock().get(&version.path) {
             return Ok(model.clone());
         }
@@ -65,10 +69,7 @@ pub struct ResolvedModel {
 ///
 /// # Errors
 /// 42704 with the nearest name.
-pub fn find_model(
-    planner: &Planner<'_>,
-    reference: &ModelReference,
-) -> Result<Arc<CatalogModel>> {
+pub fn find_model(planner: &Planner<'_>, reference: &ModelReference) -> Result<Arc<CatalogModel>> {
     let catalog = planner.world.catalog();
     let schemas: Vec<&str> = match &reference.schema {
         Some(schema) => vec![schema],
@@ -112,35 +113,40 @@ pub async fn resolve_model(
     })
 }
 
-fn find_version<'a>(model: &'a CatalogModel, wanted: Option<&str>) -> Result<&'a Arc<ModelVersion>> {
+fn find_version<'a>(
+    model: &'a CatalogModel,
+    wanted: Option<&str>,
+) -> Result<&'a Arc<ModelVersion>> {
     let name = &model.name.name;
     let number = match wanted {
         None => model.default_version,
         Some("latest") => model.versions.last().map(|v| v.version),
         Some("first") => model.versions.first().map(|v| v.version),
-        Some(text) => match text.parse::<u64>() {
-            Ok(number) => {
-                return model.version(number).ok_or_else(|| {
-                    let known: Vec<String> =
-                        model.versions.iter().map(|v| v.version.to_string()).collect();
-                    Error::new(
-                        SqlState::UndefinedObject,
-                        format!("version {number} of model \"{name}\" does not exist"),
-                    )
-                    .hint(match known.is_empty() {
-                        true => "The model has no version yet; use TRAIN MODEL.".to_owned(),
-                        false => format!("It has the versions {}.", known.join(", ")),
-                    })
-                });
-            }
-            Err(_) => {
-                return Err(Error::new(
+        Some(text) => {
+            match text.parse::<u64>() {
+                Ok(number) => {
+                    return model.version(number).ok_or_else(|| {
+                        let known: Vec<String> =
+                            model.versions.iter().map(|v| v.version.to_string()).collect();
+                        Error::new(
+                            SqlState::UndefinedObject,
+                            format!("version {number} of model \"{name}\" does not exist"),
+                        )
+                        .hint(match known.is_empty() {
+                            true => "The model has no version yet; use TRAIN MODEL.".to_owned(),
+                            false => format!("It has the versions {}.", known.join(", ")),
+                        })
+                    });
+                }
+                Err(_) => {
+                    return Err(Error::new(
                     SqlState::UndefinedObject,
                     format!("alias \"{text}\" of model \"{name}\" does not exist"),
                 )
                 .hint("Aliases of one's own are not built yet; @first, @latest and @<version> are."));
+                }
             }
-        },
+        }
     };
     number.and_then(|n| model.version(n)).ok_or_else(|| {
         Error::new(

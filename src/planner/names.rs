@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::common::Column;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
 use sqlparser::ast::{
     Expr, Function, FunctionArguments, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr,
 };
@@ -34,9 +34,10 @@ fn name_set(body: &mut SetExpr, top_level: bool) {
 }
 
 fn name_select(select: &mut Select, top_level: bool) {
-    let wildcard = select.projection.iter().any(|item| {
-        matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
-    });
+    let wildcard = select
+        .projection
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let mut taken = HashSet::new();
     for (i, item) in select.projection.iter_mut().enumerate() {
         match item {
@@ -137,7 +138,9 @@ fn function_name(function: &Function) -> String {
     };
     // A rewritten predict call carries its user's name behind the mark.
     match name.strip_prefix(super::predict::PREFIX) {
-        Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('_').to_owned(),
+        Some(rest) => {
+            rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('_').to_owned()
+        }
         None if matches!(function.args, FunctionArguments::None) => name,
         None => name,
     }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::ml::{FeatureKind, Model, Prediction};
 use crate::sqlstate::SqlState;
-use arrow::array::{Array, ArrayRef, Float64Array, MapBuilder, StringBuilder, Float64Builder};
+use arrow::array::{Array, ArrayRef, Float64Array, Float64Builder, MapBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result as DfResult;
 use datafusion::logical_expr::{
@@ -31,7 +31,6 @@ pub(super) enum Question {
 }
 
 /// One question to one model version, as a scalar function over the model's features.
-#[derive(Debug)]
 struct Predict {
     name: String,
     /// The artefact's folder: it names the version.
@@ -41,9 +40,20 @@ struct Predict {
     signature: Signature,
 }
 
+impl std::fmt::Debug for Predict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Predict")
+            .field("name", &self.name)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
 impl PartialEq for Predict {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.identity == other.identity && self.question == other.question
+        self.name == other.name
+            && self.identity == other.identity
+            && self.question == other.question
     }
 }
 
@@ -91,7 +101,10 @@ impl Predict {
             FeatureKind::Boolean => matches!(given, DataType::Boolean),
             FeatureKind::Text => matches!(
                 given,
-                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..)
+                DataType::Utf8
+                    | DataType::LargeUtf8
+                    | DataType::Utf8View
+                    | DataType::Dictionary(..)
             ),
         };
         if fits {
@@ -147,7 +160,11 @@ impl Predict {
     }
 
     /// The probability given to each row's true class; 0 for a class that training never saw.
-    fn actual_probability(&self, prediction: &Prediction, actual: &ArrayRef) -> Result<Float64Array> {
+    fn actual_probability(
+        &self,
+        prediction: &Prediction,
+        actual: &ArrayRef,
+    ) -> Result<Float64Array> {
         let names = arrow::compute::cast(actual, &DataType::Utf8)?;
         let names = arrow::array::AsArray::as_string::<i32>(&names);
         Ok((0..prediction.n_rows())
@@ -175,7 +192,9 @@ impl ScalarUDFImpl for Predict {
         let leading = usize::from(self.question == Question::ActualProbability);
         let features = given.len() - leading.min(given.len());
         if features != self.model.signature().features.len() {
-            return Err(Error::internal("a model was called with the wrong number of features").into());
+            return Err(
+                Error::internal("a model was called with the wrong number of features").into()
+            );
         }
         let mut types = given[..leading].to_vec();
         for (i, data_type) in given[leading..].iter().enumerate() {

@@ -4,12 +4,13 @@ use super::models::ResolvedModel;
 use super::rewrite::{Rewritten, VersionSpec};
 use super::{CATALOG, Planned, Planner, Reads, SEARCH, World};
 use crate::catalog::{Dependency, Pin, QualifiedName, Relation, Table, View};
-use crate::delta::scan::{DeltaTableScan, ScanOptions};
 use crate::delta::TableState;
+use crate::delta::scan::{DeltaTableScan, ScanOptions};
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
 use crate::sqlstate::SqlState;
-use crate::{suggest, system};
+use crate::suggest;
+use crate::system::{self, System};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::ViewTable;
@@ -51,7 +52,9 @@ pub fn split_name(mut parts: Vec<String>) -> Result<(Option<String>, String)> {
             format!("cross-database references are not implemented: \"{database}\""),
         )
         .hint(format!("The only database is \"{CATALOG}\"."))),
-        _ => Err(Error::new(SqlState::SyntaxError, "improper relation name (too many dotted names)")),
+        _ => {
+            Err(Error::new(SqlState::SyntaxError, "improper relation name (too many dotted names)"))
+        }
     }
 }
 
@@ -95,7 +98,8 @@ fn missing(world: &dyn World, search_path: &[String], schema: Option<&str>, name
         if q.schema == INTERNAL_SCHEMA {
             continue;
         }
-        if schema.is_some_and(|s| s == q.schema) || (schema.is_none() && search_path.contains(&q.schema))
+        if schema.is_some_and(|s| s == q.schema)
+            || (schema.is_none() && search_path.contains(&q.schema))
         {
             known.push(q.name.clone());
         }
@@ -116,7 +120,11 @@ fn missing(world: &dyn World, search_path: &[String], schema: Option<&str>, name
 ///
 /// # Errors
 /// 42P01, 42809 for views and system relations, 42501 for tables of the system.
-pub fn resolve_table(world: &dyn World, search_path: &[String], parts: &[String]) -> Result<Arc<Table>> {
+pub fn resolve_table(
+    world: &dyn World,
+    search_path: &[String],
+    parts: &[String],
+) -> Result<Arc<Table>> {
     match resolve_relation(world, search_path, parts)? {
         Resolved::Table(table) if table.internal => Err(Error::new(
             SqlState::InsufficientPrivilege,
@@ -124,11 +132,10 @@ pub fn resolve_table(world: &dyn World, search_path: &[String], parts: &[String]
         )
         .hint("Tables of the system are written by the system alone.")),
         Resolved::Table(table) => Ok(table),
-        Resolved::View(view) => Err(Error::new(
-            SqlState::WrongObjectType,
-            format!("\"{}\" is a view", view.name.name),
-        )
-        .hint("Write to the tables that the view reads.")),
+        Resolved::View(view) => {
+            Err(Error::new(SqlState::WrongObjectType, format!("\"{}\" is a view", view.name.name))
+                .hint("Write to the tables that the view reads."))
+        }
         Resolved::System(name) => Err(Error::new(
             SqlState::InsufficientPrivilege,
             format!("permission denied: \"{name}\" is a system catalog"),
@@ -221,6 +228,7 @@ pub(super) async fn resolve(
     slice: Option<&TokenSlice>,
     statement: &Statement,
     rewritten: &mut Rewritten,
+    system: Option<&Arc<System>>,
     extra: &[(String, Arc<dyn TableProvider>)],
 ) -> Result<(StatementCatalog, Reads)> {
     let mut catalog = StatementCatalog::default();
@@ -238,8 +246,8 @@ pub(super) async fn resolve(
             .map_err(|e| e.position_or(position(slice, &relation)))?;
         catalog.insert(None, generated, provider);
     }
-    let (references, ctes) =
-        datafusion::sql::resolve::resolve_table_references(statement, true)?;
+    let wrapped = datafusion::sql::parser::Statement::Statement(Box::new(statement.clone()));
+    let (references, ctes) = datafusion::sql::resolve::resolve_table_references(&wrapped, true)?;
     let ctes: HashSet<String> = ctes.iter().map(|c| c.table().to_owned()).collect();
     let mut places = HashMap::new();
     let _ = visit_relations(statement, |name: &ObjectName| {
@@ -253,14 +261,16 @@ pub(super) async fn resolve(
             continue;
         }
         let place = || places.get(&parts).and_then(|n| position(slice, n));
-        let resolved = match resolve_relation(planner.world, &planner.environment.search_path, &parts) {
-            Ok(resolved) => resolved,
-            Err(_) if schema.is_none() && ctes.contains(&name) => continue,
-            Err(e) => return Err(e.position_or(place())),
-        };
-        let provider = provider(planner, resolved, rewritten.mentions_committed_at, &mut reads)
-            .await
-            .map_err(|e| e.position_or(place()))?;
+        let resolved =
+            match resolve_relation(planner.world, &planner.environment.search_path, &parts) {
+                Ok(resolved) => resolved,
+                Err(_) if schema.is_none() && ctes.contains(&name) => continue,
+                Err(e) => return Err(e.position_or(place())),
+            };
+        let provider =
+            provider(planner, resolved, system, rewritten.mentions_committed_at, &mut reads)
+                .await
+                .map_err(|e| e.position_or(place()))?;
         catalog.insert(schema, name, provider);
     }
     Ok((catalog, reads))
@@ -283,6 +293,7 @@ fn position(slice: Option<&TokenSlice>, name: &ObjectName) -> Option<usize> {
 async fn provider(
     planner: &Planner<'_>,
     resolved: Resolved,
+    system: Option<&Arc<System>>,
     with_hidden: bool,
     reads: &mut Reads,
 ) -> Result<Arc<dyn TableProvider>> {
@@ -303,14 +314,11 @@ async fn provider(
             let mut inner = planned.reads.clone();
             inner.views.insert(view.name.to_string(), view.query.clone());
             reads.merge(inner);
-            Ok(Arc::new(ViewTable::new(
-                frozen(planned.plan, &view)?,
-                Some(view.query.clone()),
-            )))
+            Ok(Arc::new(ViewTable::new(frozen(planned.plan, &view)?, Some(view.query.clone()))))
         }
         Resolved::System(name) => {
             reads.unpinned.get_or_insert_with(|| format!("the system relation {name}"));
-            system_relation(planner, &name).await
+            system_relation(planner, system, &name).await
         }
     }
 }
@@ -346,7 +354,8 @@ fn table_provider(
         .map(|c| Expr::Column(Column::from_name(&c.name)))
         .collect();
     let source = datafusion::datasource::provider_as_source(scan(false)?);
-    let plan = LogicalPlanBuilder::scan(&table.name.name, source, None)?.project(visible)?.build()?;
+    let plan =
+        LogicalPlanBuilder::scan(&table.name.name, source, None)?.project(visible)?.build()?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
@@ -366,14 +375,21 @@ fn frozen(plan: LogicalPlan, view: &View) -> Result<LogicalPlan> {
     if schema.fields().len() != view.columns.len() {
         return Err(Error::new(
             SqlState::InvalidObjectDefinition,
-            format!("view \"{}\" has {} columns, its query now has {}", view.name, view.columns.len(), schema.fields().len()),
+            format!(
+                "view \"{}\" has {} columns, its query now has {}",
+                view.name,
+                view.columns.len(),
+                schema.fields().len()
+            ),
         )
         .hint("Drop the view and create it again."));
     }
     let columns = schema.iter().zip(&view.columns).map(|((qualifier, field), column)| {
         let expr = Expr::Column(Column::from((qualifier, field)));
         let wanted = column.sql_type.arrow();
-        let expr = if *field.data_type() == wanted || matches!(field.data_type(), datafusion::arrow::datatypes::DataType::Map(..)) {
+        let expr = if *field.data_type() == wanted
+            || matches!(field.data_type(), datafusion::arrow::datatypes::DataType::Map(..))
+        {
             expr
         } else {
             cast(expr, wanted)
@@ -386,13 +402,22 @@ fn frozen(plan: LogicalPlan, view: &View) -> Result<LogicalPlan> {
 
 async fn system_relation(
     planner: &Planner<'_>,
+    system: Option<&Arc<System>>,
     name: &QualifiedName,
 ) -> Result<Arc<dyn TableProvider>> {
     if let Some(provider) = super::ml_functions::history_relation(planner, name).await? {
         return Ok(provider);
     }
-    let context = (planner.environment.system)(planner.world.catalog());
-    system::relation(&name.schema, &name.name, &context)
+    let made;
+    let system = match system {
+        Some(system) => system,
+        None => {
+            made = (planner.environment.system)(planner.world.catalog());
+            &made
+        }
+    };
+    system
+        .relation(&name.schema, &name.name)?
         .ok_or_else(|| missing(planner.world, &[], Some(&name.schema), &name.name))
 }
 
@@ -408,7 +433,11 @@ async fn versioned(
         let past = planner.environment.services.warehouse.snapshot_at(*seq).await?;
         let table = time_travel_table(&past, &planner.environment.search_path, parts)?;
         let state = past.table(&table.id).await?;
-        reads.pins.push(Pin { table: table.id.clone(), name: table.name.clone(), version: state.version() });
+        reads.pins.push(Pin {
+            table: table.id.clone(),
+            name: table.name.clone(),
+            version: state.version(),
+        });
         return table_provider(planner, &table, state, false);
     }
     let table = time_travel_table(planner.world, &planner.environment.search_path, parts)?;
@@ -452,15 +481,15 @@ fn time_travel_table(
 
 /// The value of a constant expression as microseconds since 1970, UTC.
 async fn evaluate_time(planner: &Planner<'_>, expr: &sqlparser::ast::Expr) -> Result<i64> {
-    use arrow::array::AsArray;
+    use arrow::array::{Array, AsArray};
     use arrow::datatypes::TimestampMicrosecondType;
     let text = format!("SELECT CAST({expr} AS timestamptz) AS t");
     let planned = Box::pin(planner.plan_text(&text)).await?;
-    let stream = planned.stream(&planner.environment.services, &super::Canceller::default()).await?;
+    let stream =
+        planned.stream(&planner.environment.services, &super::Canceller::default()).await?;
     let batches = datafusion::physical_plan::common::collect(stream).await?;
-    let invalid = || {
-        Error::new(SqlState::InvalidParameterValue, "the time of TIMESTAMP AS OF is NULL")
-    };
+    let invalid =
+        || Error::new(SqlState::InvalidParameterValue, "the time of TIMESTAMP AS OF is NULL");
     let batch = batches.first().filter(|b| b.num_rows() == 1).ok_or_else(invalid)?;
     let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
     if times.is_valid(0) { Ok(times.value(0)) } else { Err(invalid()) }
@@ -487,14 +516,12 @@ pub fn feature_hint(error: Error, models: &HashMap<String, ResolvedModel>) -> Er
         return error;
     }
     let Some(column) = error.object().column.clone() else { return error };
-    let needs = models.values().find(|m| {
-        m.model.signature().features.iter().any(|f| f.name == column)
-    });
+    let needs =
+        models.values().find(|m| m.model.signature().features.iter().any(|f| f.name == column));
     match needs {
-        Some(model) => error.detail(format!(
-            "Model \"{}\" needs the feature \"{column}\".",
-            model.name
-        )),
+        Some(model) => {
+            error.detail(format!("Model \"{}\" needs the feature \"{column}\".", model.name))
+        }
         None => error,
     }
 }

@@ -82,7 +82,8 @@ pub(super) async fn load_models(
     let mut models = HashMap::new();
     for (text, position) in wanted {
         if !models.contains_key(&text) {
-            let reference = ModelReference::from_text(&text).map_err(|e| e.position_or(position))?;
+            let reference =
+                ModelReference::from_text(&text).map_err(|e| e.position_or(position))?;
             let model =
                 resolve_model(planner, &reference).await.map_err(|e| e.position_or(position))?;
             models.insert(text, model);
@@ -111,7 +112,9 @@ fn first_argument(function: &Function) -> Option<(String, sqlparser::tokenizer::
 }
 
 /// The text of an argument that is a string literal.
-pub(super) fn argument_text(argument: &FunctionArg) -> Option<(String, sqlparser::tokenizer::Span)> {
+pub(super) fn argument_text(
+    argument: &FunctionArg,
+) -> Option<(String, sqlparser::tokenizer::Span)> {
     let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
     | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = argument
     else {
@@ -199,9 +202,8 @@ impl Rewriter<'_> {
             }
             Expr::Cast { expr: inner, data_type, .. } => {
                 if let Ok(crate::catalog::SqlType::Varchar(n)) = super::sql_type_of(data_type) {
-                    *expr = truncating_cast(inner, n).map_err(|e| {
-                        Box::new((e, sqlparser::tokenizer::Span::empty()))
-                    })?;
+                    *expr = truncating_cast(inner, n)
+                        .map_err(|e| Box::new((e, sqlparser::tokenizer::Span::empty())))?;
                 }
             }
             _ => {}
@@ -282,8 +284,9 @@ impl Rewriter<'_> {
         if let Some(arguments) = args {
             let user_alias = alias.clone();
             if parts.first().is_some_and(|s| s == "ml") && parts.len() == 2 {
-                let replacement = ml_functions::table_function(self, &last, &arguments.args, self.models)
-                    .map_err(|e| Box::new((e, span)))?;
+                let replacement =
+                    ml_functions::table_function(self, &last, &arguments.args, self.models)
+                        .map_err(|e| Box::new((e, span)))?;
                 *factor = with_alias(replacement, user_alias, &last);
             } else if files::is_reader(&last) && parts.len() == 1 {
                 let provider = files::reader(self.planner, &last, &arguments.args)
@@ -408,7 +411,11 @@ fn feature_arguments(
                     format!("feature \"{}\" of model \"{}\" is missing", feature.name, model.name),
                 )
                 .column(&feature.name)
-                .maybe_hint(crate::suggest::hint("argument", &feature.name, &known));
+                .maybe_hint(crate::suggest::hint(
+                    "argument",
+                    &feature.name,
+                    &known,
+                ));
                 Box::new((error, span))
             })
         })
@@ -455,7 +462,9 @@ fn version_spec(version: TableVersion) -> Result<VersionSpec> {
             Ok(VersionSpec::Expression(expr))
         }
         TableVersion::Function(Expr::Function(function)) => {
-            let FunctionArguments::List(list) = &function.args else { return refused("this form of AT") };
+            let FunctionArguments::List(list) = &function.args else {
+                return refused("this form of AT");
+            };
             let [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }] =
                 list.args.as_slice()
             else {

@@ -1,10 +1,10 @@
 //! A SELECT made by hand.
 
 use super::ast::identifier;
+use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     Expr, GroupByExpr, Query, Select, SelectFlavor, SelectItem, SetExpr, TableWithJoins,
 };
-use sqlparser::ast::helpers::attached_token::AttachedToken;
 
 /// `SELECT items FROM from WHERE selection`
 pub fn select(

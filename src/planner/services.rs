@@ -70,8 +70,7 @@ impl Services {
                 .with_metadata_cache_limit(METADATA_CACHE_BYTES)
                 .build()?,
         );
-        runtime_env
-            .register_object_store(warehouse.object_store_url().as_ref(), warehouse.store());
+        runtime_env.register_object_store(warehouse.object_store_url().as_ref(), warehouse.store());
         let compute = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits.threads)
             .thread_name("cenote-query")

@@ -5,9 +5,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef};
 use datafusion::logical_expr::planner::TypePlanner;
-use sqlparser::ast::{
-    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo,
-};
+use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
 use std::sync::Arc;
 
 /// DataFusion's hook for type names in casts.
@@ -15,10 +13,7 @@ use std::sync::Arc;
 pub struct Types;
 
 impl TypePlanner for Types {
-    fn plan_type_field(
-        &self,
-        sql_type: &DataType,
-    ) -> datafusion::common::Result<Option<FieldRef>> {
+    fn plan_type_field(&self, sql_type: &DataType) -> datafusion::common::Result<Option<FieldRef>> {
         let arrow = match sql_type {
             // Not column types, but what expressions cast to.
             DataType::Interval { .. } => return Ok(None),
@@ -27,7 +22,11 @@ impl TypePlanner for Types {
             }
             DataType::Time(..) => ArrowType::Time64(arrow::datatypes::TimeUnit::Microsecond),
             DataType::Custom(name, _) if matches!(last_word(name).as_str(), "oid" | "name") => {
-                if last_word(name) == "oid" { ArrowType::Int64 } else { ArrowType::Utf8View }
+                if last_word(name) == "oid" {
+                    ArrowType::Int64
+                } else {
+                    ArrowType::Utf8View
+                }
             }
             other => sql_type_of(other)?.arrow(),
         };
@@ -120,8 +119,19 @@ fn varchar(length: &CharacterLength) -> Result<SqlType> {
 
 fn unknown(data_type: &DataType) -> Error {
     const KNOWN: &[&str] = &[
-        "boolean", "smallint", "integer", "bigint", "real", "double precision", "numeric", "text",
-        "varchar", "date", "timestamp", "timestamptz", "bytea",
+        "boolean",
+        "smallint",
+        "integer",
+        "bigint",
+        "real",
+        "double precision",
+        "numeric",
+        "text",
+        "varchar",
+        "date",
+        "timestamp",
+        "timestamptz",
+        "bytea",
     ];
     let name = data_type.to_string().to_lowercase();
     match data_type {

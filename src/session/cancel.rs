@@ -17,7 +17,7 @@ pub struct CancelHandle {
 struct Current {
     canceller: Canceller,
     /// Runs until the next statement; dropping it stops it.
-    timer: Option<AbortOnDropHandle<()>>,
+    _timer: Option<AbortOnDropHandle<()>>,
 }
 
 impl CancelHandle {
@@ -42,7 +42,7 @@ impl CancelHandle {
     }
 
     /// A fresh canceller for the next statement, which fires by itself after `timeout`.
-    pub(super) fn arm(&self, timeout: Option<Duration>) -> Canceller {
+    pub fn arm(&self, timeout: Option<Duration>) -> Canceller {
         let canceller = Canceller::default();
         let timer = timeout.map(|timeout| {
             let canceller = canceller.clone();
@@ -51,7 +51,7 @@ impl CancelHandle {
                 canceller.cancel(CancelReason::Timeout);
             }))
         });
-        *self.lock() = Current { canceller: canceller.clone(), timer };
+        *self.lock() = Current { canceller: canceller.clone(), _timer: timer };
         canceller
     }
 

@@ -4,7 +4,7 @@ use crate::catalog::CatalogState;
 use crate::config::Settings;
 use crate::error::Result;
 use crate::planner::{CATALOG, Limits, Services};
-use crate::system::{SessionRow, SettingRow, SystemContext};
+use crate::system::{SessionInfo, Setting, System, SystemContext};
 use crate::warehouse::{self, Warehouse};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -126,13 +126,13 @@ impl Engine {
         role: &str,
         pid: i32,
         settings: &Settings,
-    ) -> Arc<SystemContext> {
+    ) -> Arc<System> {
         let sessions = self
             .lock()
             .iter()
             .map(|(pid, activity)| {
                 let state = activity.state.lock().unwrap_or_else(PoisonError::into_inner);
-                SessionRow {
+                SessionInfo {
                     pid: *pid,
                     role: activity.role.clone(),
                     application_name: activity.application.clone(),
@@ -141,14 +141,14 @@ impl Engine {
                 }
             })
             .collect();
-        Arc::new(SystemContext {
+        System::new(SystemContext {
             catalog,
             role: role.to_owned(),
             database: CATALOG.to_owned(),
             search_path: settings.search_path(role),
             settings: settings
                 .all()
-                .map(|(s, value)| SettingRow {
+                .map(|(s, value)| Setting {
                     name: s.name.to_owned(),
                     value: value.to_owned(),
                     description: s.doc.to_owned(),
@@ -157,7 +157,7 @@ impl Engine {
             sessions,
             pid,
             server_version: crate::config::SERVER_VERSION.to_owned(),
-            started_at: self.started_at,
+            started_at: self.started_at.timestamp_micros(),
         })
     }
 }

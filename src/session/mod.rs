@@ -9,7 +9,6 @@ mod engine;
 mod transaction;
 
 pub use crate::format::CopyOptions;
-pub use crate::statements::Response;
 pub use cancel::CancelHandle;
 pub use copy::CopyIn;
 pub use engine::{Engine, EngineOptions};
@@ -33,6 +32,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use transaction::Block;
+
+/// What a statement answers with, over a connection.
+pub type Response = statements::Response<Box<dyn CopyIn>>;
 
 /// How often an autocommit statement that lost to a concurrent commit runs again.
 const RETRIES: usize = 20;
@@ -215,9 +217,8 @@ impl Session {
             .enumerate()
             .map(|(i, data_type)| {
                 let asked = oids.get(i).copied().filter(|oid| *oid != 0);
-                let oid = asked.unwrap_or_else(|| {
-                    pg_type_of(&Field::new("", data_type.clone(), true)).oid()
-                });
+                let oid = asked
+                    .unwrap_or_else(|| pg_type_of(&Field::new("", data_type.clone(), true)).oid());
                 Parameter { oid, data_type }
             })
             .collect();
@@ -285,12 +286,7 @@ impl Session {
             let transaction = self.transaction().await?;
             let result = self.attempt(parsed, &transaction, parameters, canceller).await;
             if self.block.is_open() {
-                return match result? {
-                    Response::Statement(copy) => {
-                        Ok(Response::CopyIn(copy::in_block(copy, transaction)))
-                    }
-                    response => Ok(response),
-                };
+                return Ok(result?.map_copy(|copy| copy::in_block(copy, transaction)));
             }
             let response = match result {
                 Ok(response) => response,
@@ -299,9 +295,13 @@ impl Session {
                     return Err(error);
                 }
             };
-            if let Response::Statement(copy) = response {
+            let is_copy = matches!(response, statements::Response::CopyIn(_));
+            let response = response.map_copy(|copy| {
                 let text = parsed.slice.text().to_owned();
-                return Ok(Response::CopyIn(copy::alone(copy, transaction, text, self.notices.clone())));
+                copy::alone(copy, transaction.clone(), text, self.notices.clone())
+            });
+            if is_copy {
+                return Ok(response);
             }
             let again = attempt < RETRIES && parsed.statement.runs_again();
             match self.commit(transaction, parsed.slice.text(), again).await {
@@ -321,7 +321,7 @@ impl Session {
         transaction: &Transaction,
         parameters: &Parameters,
         canceller: &Canceller,
-    ) -> Result<Response> {
+    ) -> Result<statements::Response> {
         let mark = transaction.statement_mark();
         let environment = self.environment();
         let mut cx = Execution {
@@ -349,7 +349,8 @@ impl Session {
         statement: &str,
         retriable: bool,
     ) -> Result<()> {
-        let info = CommitInfo { statement: statement.to_owned(), retriable, ..CommitInfo::default() };
+        let info =
+            CommitInfo { statement: statement.to_owned(), retriable, ..CommitInfo::default() };
         let transaction = Arc::into_inner(transaction)
             .ok_or_else(|| Error::internal("a transaction is still in use at its COMMIT"))?;
         let committed = transaction.commit(info).await?;

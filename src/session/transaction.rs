@@ -1,10 +1,10 @@
 //! Transaction blocks: BEGIN … COMMIT, and the implicit group of several statements sent at once.
 
-use super::Session;
+use super::{Response, Session};
 use crate::config::Settings;
 use crate::error::{Notice, Result};
 use crate::sqlstate::SqlState;
-use crate::statements::{Control, Response};
+use crate::statements::Control;
 use crate::warehouse::Transaction;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -114,7 +114,10 @@ impl Session {
         match control {
             Control::Begin { read_only } => {
                 if self.block.explicit {
-                    self.warn(SqlState::ActiveSqlTransaction, "there is already a transaction in progress");
+                    self.warn(
+                        SqlState::ActiveSqlTransaction,
+                        "there is already a transaction in progress",
+                    );
                 } else {
                     self.block.explicit = true;
                     self.block.read_only = read_only;

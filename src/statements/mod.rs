@@ -6,7 +6,6 @@
 mod dispatch;
 pub mod feature;
 pub mod history;
-pub mod model;
 pub mod query;
 pub mod session;
 pub mod table;
@@ -150,7 +149,7 @@ pub struct Execution<'a> {
 }
 
 /// The prepared statements of a session, as far as statements may touch them.
-pub trait PreparedStatements: Send {
+pub trait PreparedStatements: Send + Sync {
     /// Forgets all.
     fn clear(&mut self);
     /// Forgets one; false if there is none of the name.
@@ -183,8 +182,9 @@ impl Execution<'_> {
     }
 }
 
-/// What a statement answers with.
-pub enum Response {
+/// What a statement answers with. The session puts its own kind of COPY receiver in the place of the
+/// statement's, one that commits too.
+pub enum Response<C = Box<dyn CopyIn>> {
     /// Rows, streamed; the tag is the command's name, followed by the row count if `counted`.
     Rows {
         /// The columns; field metadata may name a PostgreSQL type (see `format::types`).
@@ -198,10 +198,8 @@ pub enum Response {
     },
     /// Done; the whole command tag, such as `INSERT 0 3`.
     Complete(String),
-    /// The client sends rows now. What a statement gives; the session turns it into `CopyIn`.
-    Statement(Box<dyn CopyIn>),
-    /// The client sends rows now, and their end decides of the transaction too.
-    CopyIn(Box<dyn crate::session::CopyIn>),
+    /// The client sends rows now.
+    CopyIn(C),
     /// The server sends rows in COPY format now; the tag is `COPY n`.
     CopyOut {
         /// The columns.
@@ -215,8 +213,26 @@ pub enum Response {
     Empty,
 }
 
-impl Response {
+impl<C> Response<C> {
+    /// The same answer with another receiver.
+    pub fn map_copy<D>(self, change: impl FnOnce(C) -> D) -> Response<D> {
+        match self {
+            Response::Rows { schema, stream, tag, counted } => {
+                Response::Rows { schema, stream, tag, counted }
+            }
+            Response::Complete(tag) => Response::Complete(tag),
+            Response::CopyIn(copy) => Response::CopyIn(change(copy)),
+            Response::CopyOut { schema, stream, options } => {
+                Response::CopyOut { schema, stream, options }
+            }
+            Response::Empty => Response::Empty,
+        }
+    }
+
     /// Done, with a tag.
+    ///
+    /// # Errors
+    /// None; statements end with it.
     pub fn done(tag: impl Into<String>) -> Result<Self> {
         Ok(Response::Complete(tag.into()))
     }
@@ -262,7 +278,9 @@ pub fn text_batch(columns: &[(&str, Vec<Option<String>>)]) -> Result<RecordBatch
         columns.iter().map(|(name, _)| Field::new(*name, DataType::Utf8, true)).collect();
     let arrays: Vec<ArrayRef> = columns
         .iter()
-        .map(|(_, values)| Arc::new(values.iter().map(Option::as_deref).collect::<StringArray>()) as _)
+        .map(|(_, values)| {
+            Arc::new(values.iter().map(Option::as_deref).collect::<StringArray>()) as _
+        })
         .collect();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }

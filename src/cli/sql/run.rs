@@ -219,8 +219,7 @@ impl Runner {
     }
 }
 
-const HELP: &str = "\
-  \\d           list tables
+const HELP: &str = "  \\d           list tables
   \\d NAME      describe a table or view
   \\dn          list schemas
   \\x           one line a value, on or off

@@ -16,7 +16,8 @@ use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray, new_null
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
@@ -51,11 +52,12 @@ pub(super) async fn copy_files(
     spec: &ChangeSpec,
 ) -> Result<Vec<Add>> {
     let schema = spec.target.file_schema();
-    let sources: Vec<Arc<Source>> = futures::stream::iter(files)
-        .map(|(index, add)| Source::open(index, add, &schema, &gone, spec))
-        .buffered(FOOTERS_IN_FLIGHT)
-        .try_collect()
-        .await?;
+    let openings: Vec<_> = files
+        .into_iter()
+        .map(|(index, add)| Source::open(index, add, &schema, &gone, spec).boxed())
+        .collect();
+    let sources: Vec<Arc<Source>> =
+        futures::stream::iter(openings).buffered(FOOTERS_IN_FLIGHT).try_collect().await?;
     let mut done = vec![];
     let outcome = copy_all(&sources, &schema, spec, &mut done).await;
     match outcome {
@@ -81,10 +83,12 @@ async fn copy_all(
             columns.clone().map(move |column| (Arc::clone(&source), group, column))
         })
     });
+    // Boxed and collected, for the compiler cannot see that borrowed iterators may change threads.
+    let units: Vec<BoxFuture<'static, Result<Chunk>>> = units
+        .map(|(source, group, column)| Source::column(source, group, column).boxed())
+        .collect();
     // One more than there are threads, so that the next column's bytes are there in time.
-    let mut chunks = futures::stream::iter(units)
-        .map(|(source, group, column)| Source::column(source, group, column))
-        .buffered(spec.target.threads + 1);
+    let mut chunks = futures::stream::iter(units).buffered(spec.target.threads + 1);
     for (number, source) in sources.iter().enumerate() {
         if source.kept == 0 {
             continue;

@@ -1,3 +1,5 @@
+//! COPY in both directions; each input is cut at every place.
+
 use super::*;
 use crate::error::{Error, Result};
 

@@ -1,3 +1,5 @@
+//! Values on their way in: spellings, errors and parameters, as psql took or refused them.
+
 use super::*;
 use arrow::datatypes::{IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;

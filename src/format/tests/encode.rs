@@ -1,3 +1,5 @@
+//! Values on their way out, as psql and the `_send` functions showed them.
+
 use super::*;
 use arrow::array::*;
 use arrow::datatypes::*;
@@ -90,7 +92,13 @@ fn float4_is_written_as_by_postgres() {
 /// Where two texts are equally near the even one is taken, and a power of two has a short way down.
 #[test]
 fn ties_between_two_texts_are_even() {
-    let values = vec![2_f32.powi(-12), -228510.625, 1431242.25, 496315.125, 178538.125];
+    let values = vec![
+        2_f32.powi(-12),
+        -1_828_085.0 / 8.0,
+        5_724_969.0 / 4.0,
+        3_970_521.0 / 8.0,
+        1_428_305.0 / 8.0,
+    ];
     let array: ArrayRef = Arc::new(Float32Array::from(values));
     assert_eq!(
         texts(&array, &EncodeSettings::default()).join(" "),
@@ -119,7 +127,7 @@ fn extra_float_digits_of_zero_and_less_round() {
     );
     assert_eq!(texts(&doubles, &at(-3))[5..].join(" "), "0.3 12345.6789012 1e+12 100000000000");
     let floats: ArrayRef =
-        Arc::new(Float32Array::from(vec![0.1, 1e6, 1e5, 1234567.0, 1e-5, 3.141_592_7]));
+        Arc::new(Float32Array::from(vec![0.1, 1e6, 1e5, 1234567.0, 1e-5, std::f32::consts::PI]));
     assert_eq!(texts(&floats, &at(0)).join(" "), "0.1 1e+06 100000 1.23457e+06 1e-05 3.14159");
     assert_eq!(texts(&floats, &at(-3)).join(" "), "0.1 1e+06 1e+05 1.23e+06 1e-05 3.14");
 }
@@ -521,4 +529,47 @@ fn a_wrong_number_of_formats_is_refused() {
     let error =
         RowEncoder::new(&schema, &[Format::Text; 2], &EncodeSettings::default()).unwrap_err();
     assert_eq!(error.code().code(), "08P01");
+}
+
+/// A batch may be a slice of larger arrays, and rows a slice of the batch.
+#[test]
+fn slices_of_nested_columns_show_their_own_rows() {
+    let plain = EncodeSettings::default();
+    let lists = array_of(&["{9}", "{1,2}", "{3,4}", "{5,6}"], list_of(DataType::Int32), &plain);
+    let item = Arc::new(Field::new("item", DataType::Int32, true));
+    let tail = lists.slice(1, 3);
+    let structs = StructArray::from(vec![(
+        Arc::new(Field::new("l", lists.data_type().clone(), true)),
+        Arc::clone(&lists),
+    )]);
+    let fixed = FixedSizeListArray::new(
+        Arc::clone(&item),
+        2,
+        Arc::new(Int32Array::from(vec![8, 9, 1, 2, 3, 4, 5, 6])),
+        None,
+    );
+    let view = ListViewArray::new(
+        item,
+        vec![0, 4, 2, 0].into(),
+        vec![0, 2, 2, 2].into(),
+        Arc::new(Int32Array::from(vec![5, 6, 3, 4, 1, 2])),
+        None,
+    );
+    for (array, expected) in [
+        (tail, ["{1,2}", "{3,4}", "{5,6}"]),
+        (Arc::new(fixed.slice(1, 3)) as ArrayRef, ["{1,2}", "{3,4}", "{5,6}"]),
+        (Arc::new(view.slice(1, 3)), ["{1,2}", "{3,4}", "{5,6}"]),
+        (Arc::new(structs.slice(1, 3)), ["{\"l\":[1,2]}", "{\"l\":[3,4]}", "{\"l\":[5,6]}"]),
+    ] {
+        let schema = Arc::new(Schema::new(vec![Field::new("c", array.data_type().clone(), true)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![array]).unwrap();
+        let mut encoder = RowEncoder::new(&schema, &[], &plain).unwrap();
+        let mut out = BytesMut::new();
+        encoder.encode_batch(&batch, 1..3, Framing::DataRow, &mut out).unwrap();
+        let values: Vec<String> = data_rows(&out)
+            .into_iter()
+            .map(|row| String::from_utf8(row[0].clone().unwrap()).unwrap())
+            .collect();
+        assert_eq!(values, expected[1..]);
+    }
 }

@@ -1,3 +1,5 @@
+//! Tables against psql's own output, csv and json.
+
 use super::*;
 use crate::format::table::{PrintOptions, print_csv, print_json, print_table};
 use arrow::array::{Decimal128Array, Float64Array, Int32Array, StringArray};

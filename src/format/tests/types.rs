@@ -1,3 +1,5 @@
+//! Types: OIDs, names and modifiers against `pg_type` and `format_type`.
+
 use super::*;
 use arrow::datatypes::{IntervalUnit, TimeUnit};
 use std::collections::{HashMap, HashSet};

@@ -19,8 +19,12 @@ use pgwire::messages::startup::{
 };
 use rand::RngCore;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
+
+/// How long a client that does not read may keep its session from ending.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A client's session with all that belongs to it.
 pub(super) struct Connection {
@@ -59,7 +63,7 @@ pub(super) async fn run(
     connection.greet(minor, unknown_options, pid, secret);
     if let Err(Failure::Fatal(error) | Failure::Statement(error)) = connection.serve().await {
         connection.link.output.put_error(Level::Fatal, &error);
-        let _ = connection.link.output.flush().await;
+        let _ = tokio::time::timeout(LAST_WORDS, connection.link.output.flush()).await;
     }
 }
 

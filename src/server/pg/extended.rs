@@ -155,14 +155,9 @@ impl Connection {
     }
 
     fn describe_portal(&mut self, name: &str) -> Result<()> {
-        if let Some(portal) = self.extended.portals.get(name) {
-            let (prepared, formats) = (Arc::clone(&portal.prepared), portal.formats.clone());
-            self.put_columns(prepared.columns.as_deref(), &formats);
-            return Ok(());
-        }
-        // A cursor of DECLARE is a portal too; psycopg asks for its columns so.
-        let cursor = self.session.cursor_columns(name).ok_or_else(|| no_portal(name))?;
-        self.put_columns(Some(&cursor), &[]);
+        let portal = self.extended.portals.get(name).ok_or_else(|| no_portal(name))?;
+        let (prepared, formats) = (Arc::clone(&portal.prepared), portal.formats.clone());
+        self.put_columns(prepared.columns.as_deref(), &formats);
         Ok(())
     }
 
@@ -193,7 +188,7 @@ impl Connection {
             State::New => self.start(name, limit).await,
             State::Open { rows, tag, counted } => {
                 // A cancel that came while nothing ran is not meant for this.
-                self.link.cancel.arm();
+                self.link.cancel.arm(None);
                 self.send_rows(name, rows, tag, counted, limit).await
             }
             State::Exhausted { tag, counted } => {

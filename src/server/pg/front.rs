@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to say who it is.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -25,6 +26,9 @@ const FRAME_COST: usize = 64;
 
 /// How long replies may still leave after the client has closed its side.
 const GOODBYE: Duration = Duration::from_millis(300);
+
+/// How long a client that does not read is waited for when the server goes down.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
 const READ_SMALL: usize = 8 * 1024;
 const READ_LARGE: usize = 64 * 1024;
@@ -62,7 +66,8 @@ pub(super) async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 let (pieces, outgoing) = mpsc::channel(1);
                 let back = connection::run(Arc::clone(&shared), slot, startup, bursts, pieces);
                 shared.tasks.spawn_on(back, shared.engine.runtime());
-                pump(stream, buffer, incoming, outgoing).await;
+                let shutdown = shared.shutdown.clone();
+                pump(stream, buffer, incoming, outgoing, shutdown).await;
             }
             None => {
                 let error =
@@ -91,6 +96,7 @@ async fn pump(
     buffer: BytesMut,
     incoming: mpsc::UnboundedSender<Burst>,
     mut outgoing: mpsc::Receiver<Bytes>,
+    shutdown: CancellationToken,
 ) {
     let (reader, mut writer) = stream.into_split();
     let reading = async {
@@ -98,9 +104,14 @@ async fn pump(
         // The session sees the end of its messages now and may still answer the last of them.
         tokio::time::sleep(GOODBYE).await;
     };
+    let ending = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(SHUTDOWN).await;
+    };
     tokio::select! {
         () = write_all(&mut writer, &mut outgoing) => {}
         () = reading => {}
+        () = ending => {}
     }
 }
 

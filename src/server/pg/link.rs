@@ -45,8 +45,7 @@ impl Link {
                 () = cancelled_or_never(cancel) => return Err(cancelled().into()),
                 Some(notice) = self.notices.recv() => {
                     self.output.put_notice(&notice);
-                    self.output.flush().await?;
-                    continue;
+                    self.flush(cancel).await?;
                 }
                 () = self.output.closed() => {
                     self.cancel.cancel();

@@ -88,12 +88,12 @@ fn batch(entries: &[HistoryEntry]) -> Result<RecordBatch> {
         Arc::new(
             entries
                 .iter()
-                .map(|e| e.time)
+                .map(|e| Some(e.time))
                 .collect::<TimestampMicrosecondArray>()
                 .with_timezone("UTC"),
         ),
         Arc::new(entries.iter().map(|e| e.role.as_deref()).collect::<StringArray>()),
-        Arc::new(entries.iter().map(|e| e.operation.as_deref()).collect::<StringArray>()),
+        Arc::new(entries.iter().map(|e| Some(e.operation.as_str())).collect::<StringArray>()),
         Arc::new(entries.iter().map(|e| json(&e.parameters)).collect::<StringArray>()),
         Arc::new(entries.iter().map(|e| json(&e.metrics)).collect::<StringArray>()),
         Arc::new(entries.iter().map(|e| e.txn.as_deref()).collect::<StringArray>()),

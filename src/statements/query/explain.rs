@@ -32,7 +32,9 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let mut cursor = Cursor::new(slice);
     cursor.expect(&["EXPLAIN"])?;
     let (mut analyze, mut verbose) = (false, false);
-    if cursor.peek() == Some(&Token::LParen) && !matches!(cursor.peek_nth(1), Some(Token::Word(w)) if w.value.eq_ignore_ascii_case("select")) {
+    if cursor.peek() == Some(&Token::LParen)
+        && !matches!(cursor.peek_nth(1), Some(Token::Word(w)) if w.value.eq_ignore_ascii_case("select"))
+    {
         for (name, value, position) in Options::parse(&mut cursor)?.iter() {
             let on = *value != crate::parser::OptionValue::Bool(false);
             match name {

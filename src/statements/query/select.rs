@@ -7,7 +7,6 @@ use crate::sqlstate::SqlState;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use arrow::datatypes::DataType;
 use sqlparser::ast::{self, Query, SetExpr};
-use sqlparser::parser::Parser;
 use std::sync::Arc;
 
 /// A query.
@@ -29,7 +28,7 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
 /// # Errors
 /// 42601 with the position, 0A000 for SELECT INTO and data-modifying CTEs.
 pub fn parse_query(slice: &TokenSlice) -> Result<Query> {
-    let statement = slice.parse_all(Parser::parse_statement)?;
+    let statement = slice.parse_all(|p| p.parse_statement())?;
     let ast::Statement::Query(query) = statement else {
         return Err(slice.syntax_error(0, Some("a query")));
     };

@@ -87,7 +87,8 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
                 Ok(n)
             }
             Some(Token::Word(w)) => {
-                let text = if w.quote_style.is_some() { quote_ident(&w.value) } else { w.value.clone() };
+                let text =
+                    if w.quote_style.is_some() { quote_ident(&w.value) } else { w.value.clone() };
                 cursor.advance();
                 Ok(text)
             }
@@ -160,10 +161,14 @@ fn warn_of_missing_schemas(cx: &Execution<'_>, settings: &Settings) {
     let catalog = cx.transaction.catalog();
     for schema in settings.search_path(&cx.environment.role) {
         let is_role = schema == cx.environment.role;
-        if !is_role && !schema.starts_with("pg_") && catalog.schema(&schema).is_none()
+        if !is_role
+            && !schema.starts_with("pg_")
+            && catalog.schema(&schema).is_none()
             && !matches!(schema.as_str(), "ml" | "system" | "information_schema")
         {
-            cx.notice(Notice::notice(format!("schema \"{schema}\" of the search_path does not exist")));
+            cx.notice(Notice::notice(format!(
+                "schema \"{schema}\" of the search_path does not exist"
+            )));
         }
     }
 }

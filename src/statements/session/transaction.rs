@@ -29,7 +29,9 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
 
 fn begin(cursor: &mut Cursor<'_>) -> Result<Control> {
     if cursor.peek_words(&["ATOMIC"]) {
-        return Err(Error::unsupported("BEGIN ATOMIC", "Use BEGIN … COMMIT.").position(cursor.position()));
+        return Err(
+            Error::unsupported("BEGIN ATOMIC", "Use BEGIN … COMMIT.").position(cursor.position())
+        );
     }
     let _ = cursor.accept(&["TRANSACTION"]) || cursor.accept(&["WORK"]);
     let read_only = modes(cursor)?;
@@ -70,7 +72,9 @@ pub fn modes(cursor: &mut Cursor<'_>) -> Result<Option<bool>> {
 
 fn end(cursor: &mut Cursor<'_>, word: &str) -> Result<Control> {
     if cursor.peek_words(&["PREPARED"]) {
-        return Err(Error::unsupported("two-phase commit", "Use COMMIT.").position(cursor.position()));
+        return Err(
+            Error::unsupported("two-phase commit", "Use COMMIT.").position(cursor.position())
+        );
     }
     let _ = cursor.accept(&["TRANSACTION"]) || cursor.accept(&["WORK"]);
     if cursor.peek_words(&["TO"]) {

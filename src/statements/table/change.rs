@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::features;
 use crate::parser::{TokenSlice, fold_ident, object_name};
 use crate::planner::{Planned, Planner, identifier, resolve_table, table_factor};
-use crate::statements::feature::upsert::keep_history;
 use crate::statements::Execution;
+use crate::statements::feature::upsert::keep_history;
 use crate::warehouse::{ReadSet, TableChange};
 use datafusion::catalog::TableProvider;
 use futures::TryStreamExt;
@@ -47,12 +47,9 @@ impl Target {
     ) -> Result<Target> {
         let (name, alias) = target_name(slice, factor)?;
         let position = place(slice, name);
-        let table = resolve_table(
-            planner.world,
-            &planner.environment.search_path,
-            &object_name(name),
-        )
-        .map_err(|e| e.position_or(position))?;
+        let table =
+            resolve_table(planner.world, &planner.environment.search_path, &object_name(name))
+                .map_err(|e| e.position_or(position))?;
         let state = planner.world.table(&table.id).await?;
         let scan = DeltaTableScan::new(
             &state,
@@ -170,8 +167,7 @@ pub async fn carry_out(
         ));
     }
     let files = target.scan.files().to_vec();
-    let work =
-        cx.services().run(async move { apply_changes(&files, stream, &spec).await });
+    let work = cx.services().run(async move { apply_changes(&files, stream, &spec).await });
     let outcome = cx.canceller.guard(work).await?;
     for add in outcome.written() {
         cx.transaction.note_file(object_path(&prefix, &add.path)?);
@@ -199,6 +195,8 @@ pub async fn carry_out(
 /// `{"predicate": …}` for the operation parameters.
 pub fn predicate(expr: Option<&Expr>) -> Map<String, Value> {
     let text = expr.map(ToString::to_string);
-    rows::object(&[("predicate", json!(text.map_or_else(|| "[]".to_owned(), |t| json!([t]).to_string())))])
+    rows::object(&[(
+        "predicate",
+        json!(text.map_or_else(|| "[]".to_owned(), |t| json!([t]).to_string())),
+    )])
 }
-

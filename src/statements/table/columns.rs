@@ -72,8 +72,11 @@ pub fn define(
 pub fn check_column_name(name: &str) -> Result<()> {
     validate_column_name(name)?;
     if name.starts_with("__") || name == crate::features::COMMITTED_AT {
-        return Err(Error::new(SqlState::ReservedName, format!("column name \"{name}\" is reserved"))
-            .column(name));
+        return Err(Error::new(
+            SqlState::ReservedName,
+            format!("column name \"{name}\" is reserved"),
+        )
+        .column(name));
     }
     Ok(())
 }
@@ -218,7 +221,8 @@ pub fn places(slice: &TokenSlice, table: &Table, names: &[ObjectName]) -> Result
     let mut out = Vec::with_capacity(names.len());
     for name in names {
         let parts = object_name(name);
-        let position = name.0.first().and_then(|p| p.as_ident()).and_then(|i| slice.position(i.span.start));
+        let position =
+            name.0.first().and_then(|p| p.as_ident()).and_then(|i| slice.position(i.span.start));
         let column = parts.last().map_or("", String::as_str);
         let place = place(table, column).map_err(|e| e.position_or(position))?;
         if out.contains(&place) {

@@ -79,7 +79,9 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let file = match cursor.peek() {
         Some(Token::SingleQuotedString(file)) => Some(file.clone()),
         _ if cursor.peek_words(&[if from { "STDIN" } else { "STDOUT" }]) => None,
-        _ => return Err(cursor.error(Some(if from { "STDIN or a file's name" } else { "STDOUT" }))),
+        _ => {
+            return Err(cursor.error(Some(if from { "STDIN or a file's name" } else { "STDOUT" })));
+        }
     };
     cursor.advance();
     let is_parquet_file = file.as_ref().is_some_and(|f| f.ends_with(".parquet"));
@@ -90,8 +92,11 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         (true, None) => What::FromStdin(table, names),
         (true, Some(file)) => What::FromFile(table, names, file),
         (false, Some(_)) => {
-            return Err(Error::unsupported("COPY TO a file", "Use COPY … TO STDOUT, or psql's \\copy.")
-                .position(place));
+            return Err(Error::unsupported(
+                "COPY TO a file",
+                "Use COPY … TO STDOUT, or psql's \\copy.",
+            )
+            .position(place));
         }
         (false, None) => {
             let (query, query_slice) = match source {
@@ -114,8 +119,16 @@ fn table_query(table: &[String], names: &[String]) -> Result<Query> {
 /// `WITH (FORMAT csv, …)`, `(…)`, or the old `WITH CSV HEADER`.
 fn options(cursor: &mut Cursor<'_>, is_csv_file: bool) -> Result<(CopyOptions, bool)> {
     const KNOWN: &[&str] = &[
-        "format", "delimiter", "null", "header", "quote", "escape", "encoding", "force_quote",
-        "force_not_null", "force_null",
+        "format",
+        "delimiter",
+        "null",
+        "header",
+        "quote",
+        "escape",
+        "encoding",
+        "force_quote",
+        "force_not_null",
+        "force_null",
     ];
     cursor.accept(&["WITH"]);
     let mut given = if cursor.peek() == Some(&Token::LParen) {
@@ -216,7 +229,10 @@ fn set_option(options: &mut CopyOptions, name: &str, value: &OptionValue) -> Res
         _ => {
             let encoding = text(value).to_lowercase().replace('-', "");
             if encoding != "utf8" {
-                return Err(Error::unsupported(format_args!("encoding {encoding}"), "Data must be UTF-8."));
+                return Err(Error::unsupported(
+                    format_args!("encoding {encoding}"),
+                    "Data must be UTF-8.",
+                ));
             }
         }
     }
@@ -249,7 +265,7 @@ impl Statement for Copy {
             }
             What::FromStdin(table, names) => {
                 let loader = self.loader(cx, table, names).map_err(place)?;
-                Ok(Response::Statement(Box::new(loader)))
+                Ok(Response::CopyIn(Box::new(loader)))
             }
             What::FromFile(table, names, file) => {
                 let path = resolve_path(cx.environment.file_search_path.as_deref(), file)?;
@@ -315,7 +331,8 @@ impl Copy {
     ) -> Result<u64> {
         let (table, places) = self.target(cx, table, names)?;
         let file = path.display().to_string().replace('\'', "''");
-        let planned = cx.planner().plan_text(&format!("SELECT * FROM read_parquet('{file}')")).await?;
+        let planned =
+            cx.planner().plan_text(&format!("SELECT * FROM read_parquet('{file}')")).await?;
         let given = planned.plan.schema().fields().len();
         if given != places.len() {
             return Err(Error::new(
@@ -333,7 +350,8 @@ impl Copy {
         if table.feature.is_some() {
             return super::super::feature::upsert::upsert(cx, &table, stream).await;
         }
-        let adds = rows::write(cx.environment, cx.transaction, cx.canceller, &table, stream).await?;
+        let adds =
+            rows::write(cx.environment, cx.transaction, cx.canceller, &table, stream).await?;
         rows::append(cx.transaction, &table, adds, "Append")
     }
 }
@@ -520,9 +538,15 @@ impl Loader {
         }
         if let Some((environment, kept)) = self.upserts.take() {
             let batches = futures::stream::iter(kept.into_iter().map(Ok));
-            let rows = Box::pin(RecordBatchStreamAdapter::new(self.arrange.schema.clone(), batches));
-            return super::super::feature::upsert::upsert_in(&environment, transaction, &self.table, rows)
-                .await;
+            let rows =
+                Box::pin(RecordBatchStreamAdapter::new(self.arrange.schema.clone(), batches));
+            return super::super::feature::upsert::upsert_in(
+                &environment,
+                transaction,
+                &self.table,
+                rows,
+            )
+            .await;
         }
         let Self { sender, writing, table, prefix, services, .. } = self;
         drop(sender);

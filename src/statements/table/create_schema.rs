@@ -27,7 +27,9 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let position = cursor.position();
     let name = cursor.identifier("a schema's name")?;
     if cursor.accept(&["AUTHORIZATION"]) {
-        return Err(Error::unsupported("AUTHORIZATION", "Roles come with logins.").position(position));
+        return Err(
+            Error::unsupported("AUTHORIZATION", "Roles come with logins.").position(position)
+        );
     }
     cursor.expect_end()?;
     Ok(Arc::new(CreateSchema { name, position, if_not_exists }))

@@ -2,10 +2,12 @@
 //! [PARTITIONED BY (…)] [TBLPROPERTIES (…)] [COMMENT '…'] [AS query] [WITH [NO] DATA]
 
 use super::{columns, names, rows};
-use crate::catalog::{CatalogOp, Check, Column, QualifiedName, Relation, SqlType, Table, random_id};
+use crate::catalog::{
+    CatalogOp, Check, Column, QualifiedName, Relation, SqlType, Table, random_id,
+};
 use crate::delta::actions::Action;
 use crate::error::{Error, Notice, Result};
-use crate::parser::{Cursor, Options, OptionValue, TokenSlice};
+use crate::parser::{Cursor, OptionValue, Options, TokenSlice};
 use crate::planner::{Planned, display_name};
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parse_query;
@@ -57,9 +59,15 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         query: None,
         with_data: true,
     };
-    if cursor.peek_words(&["LIKE"]) || cursor.peek_words(&["SHALLOW"]) || cursor.peek_words(&["DEEP"]) {
-        return Err(Error::unsupported("CREATE TABLE LIKE or CLONE", "Use CREATE TABLE … AS SELECT.")
-            .position(cursor.position()));
+    if cursor.peek_words(&["LIKE"])
+        || cursor.peek_words(&["SHALLOW"])
+        || cursor.peek_words(&["DEEP"])
+    {
+        return Err(Error::unsupported(
+            "CREATE TABLE LIKE or CLONE",
+            "Use CREATE TABLE … AS SELECT.",
+        )
+        .position(cursor.position()));
     }
     if cursor.peek() == Some(&Token::LParen) {
         let close = cursor.closing_parenthesis()?;
@@ -85,7 +93,8 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
 pub fn without_with_data(slice: &TokenSlice) -> (usize, bool) {
     let end = slice.tokens().len();
     let mut cursor = Cursor::new(slice);
-    for (words, with_data) in [(&["WITH", "NO", "DATA"][..], false), (&["WITH", "DATA"][..], true)] {
+    for (words, with_data) in [(&["WITH", "NO", "DATA"][..], false), (&["WITH", "DATA"][..], true)]
+    {
         if end > words.len() {
             cursor.seek(end - words.len());
             if cursor.peek_words(words) {
@@ -100,7 +109,8 @@ fn clause(cursor: &mut Cursor<'_>, out: &mut CreateTable) -> Result<()> {
     if cursor.accept(&["USING"]) {
         let position = cursor.position();
         if cursor.identifier("DELTA")? != "delta" {
-            return Err(Error::unsupported("this table format", "Tables are Delta tables.").position(position));
+            return Err(Error::unsupported("this table format", "Tables are Delta tables.")
+                .position(position));
         }
     } else if cursor.accept(&["PARTITIONED", "BY"]) {
         cursor.expect_token(&Token::LParen)?;
@@ -171,10 +181,15 @@ impl Statement for CreateTable {
         let old = match existing {
             None => None,
             Some(_) if self.if_not_exists => {
-                cx.notice(Notice::notice(format!("relation \"{}\" already exists, skipping", name.name)));
+                cx.notice(Notice::notice(format!(
+                    "relation \"{}\" already exists, skipping",
+                    name.name
+                )));
                 return Response::done("CREATE TABLE");
             }
-            Some(Relation::Table(table)) if self.or_replace && table.feature.is_none() => Some(table),
+            Some(Relation::Table(table)) if self.or_replace && table.feature.is_none() => {
+                Some(table)
+            }
             Some(Relation::View(_)) if self.or_replace => {
                 return Err(place(Error::new(
                     SqlState::WrongObjectType,
@@ -195,7 +210,8 @@ impl Statement for CreateTable {
             Some(planned) if self.with_data => Some(self.fill(cx, &table, planned).await?),
             _ => None,
         };
-        self.register(cx, table, old, rows.as_ref().map(|(_, n)| *n), rows.map(|(adds, _)| adds)).await
+        self.register(cx, table, old, rows.as_ref().map(|(_, n)| *n), rows.map(|(adds, _)| adds))
+            .await
     }
 }
 
@@ -324,9 +340,8 @@ impl CreateTable {
 /// The folder of a new table: names percent-encoded, the id so that it is never reused.
 pub fn folder(name: &QualifiedName, id: &str) -> String {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    let encode = |s: &str| {
-        utf8_percent_encode(s, &NON_ALPHANUMERIC.remove(b'_').remove(b'-')).to_string()
-    };
+    const ENCODED: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
+    let encode = |s: &str| utf8_percent_encode(s, ENCODED).to_string();
     format!("{}/{}-{id}", encode(&name.schema), encode(&name.name))
 }
 
@@ -351,10 +366,13 @@ pub fn query_columns(planned: &Planned, given: Vec<Column>) -> Result<Vec<Column
         if out.iter().any(|c| c.name.to_lowercase() == name.to_lowercase()) {
             return Err(columns::duplicate(name));
         }
-        let sql_type = match field.metadata().get("cenote.typmod").and_then(|t| t.parse::<u32>().ok()) {
-            Some(typmod) if field.data_type().is_string() && typmod > 4 => SqlType::Varchar(typmod - 4),
-            _ => SqlType::from_arrow(field.data_type()).map_err(|e| e.column(name))?,
-        };
+        let sql_type =
+            match field.metadata().get("cenote.typmod").and_then(|t| t.parse::<u32>().ok()) {
+                Some(typmod) if field.data_type().is_string() && typmod > 4 => {
+                    SqlType::Varchar(typmod - 4)
+                }
+                _ => SqlType::from_arrow(field.data_type()).map_err(|e| e.column(name))?,
+            };
         out.push(Column::new(name, sql_type));
     }
     Ok(out)
@@ -374,10 +392,14 @@ fn refuse_change_feed(properties: &BTreeMap<String, String>) -> Result<()> {
     let on = properties.iter().any(|(k, v)| {
         k.eq_ignore_ascii_case("delta.enableChangeDataFeed") && v.eq_ignore_ascii_case("true")
     });
-    let unsupported = ["delta.enabledeletionvectors", "delta.columnmapping.mode", "delta.enablerowtracking"];
+    let unsupported =
+        ["delta.enabledeletionvectors", "delta.columnmapping.mode", "delta.enablerowtracking"];
     let other = properties.keys().find(|k| unsupported.contains(&k.to_lowercase().as_str()));
     if on {
-        return Err(Error::unsupported("the change data feed", "Compare versions with VERSION AS OF and EXCEPT."));
+        return Err(Error::unsupported(
+            "the change data feed",
+            "Compare versions with VERSION AS OF and EXCEPT.",
+        ));
     }
     match other {
         Some(key) => Err(Error::unsupported(format_args!("the property {key}"), "Leave it out.")),
@@ -408,10 +430,9 @@ pub fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
         if let Some(default) = &column.default {
             let empty = datafusion::common::DFSchema::empty();
             cx.services().base().create_logical_expr(default, &empty).map_err(|e| {
-                Error::from(e).column(&column.name).detail(format!(
-                    "The default of column \"{}\" is {default}.",
-                    column.name
-                ))
+                Error::from(e)
+                    .column(&column.name)
+                    .detail(format!("The default of column \"{}\" is {default}.", column.name))
             })?;
         }
     }

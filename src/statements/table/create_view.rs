@@ -100,10 +100,8 @@ impl Statement for CreateView {
             }
             None => {}
         }
-        let planned = cx
-            .planner()
-            .plan(&self.query_slice, self.query.clone(), cx.parameters)
-            .await?;
+        let planned =
+            cx.planner().plan(&self.query_slice, self.query.clone(), cx.parameters).await?;
         let view = self.view(cx, &name, &planned)?;
         if let Some(Relation::View(old)) = &existing {
             refuse_circle(old, &planned)?;

@@ -13,7 +13,6 @@ use crate::statements::{Describe, Description, Execution, Kind, Response, Statem
 use crate::warehouse::{ReadSet, TableChange};
 use serde_json::json;
 use sqlparser::ast::{self, Expr, FromTable, TableFactor, TableWithJoins};
-use sqlparser::parser::Parser;
 use std::sync::Arc;
 
 /// DELETE.
@@ -29,7 +28,7 @@ pub struct Delete {
 /// # Errors
 /// 42601 with the position, 0A000 for clauses that are not built.
 pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
-    let ast::Statement::Delete(delete) = slice.parse_all(Parser::parse_statement)? else {
+    let ast::Statement::Delete(delete) = slice.parse_all(|p| p.parse_statement())? else {
         return Err(slice.syntax_error(0, Some("DELETE")));
     };
     if delete.returning.is_some() {
@@ -39,7 +38,11 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let FromTable::WithFromKeyword(mut from) = delete.from else {
         return Err(slice.syntax_error(1, Some("FROM")));
     };
-    if from.len() != 1 || !delete.tables.is_empty() || delete.limit.is_some() || !from[0].joins.is_empty() {
+    if from.len() != 1
+        || !delete.tables.is_empty()
+        || delete.limit.is_some()
+        || !from[0].joins.is_empty()
+    {
         return Err(Error::unsupported("this form of DELETE", "Use DELETE FROM t USING … WHERE.")
             .position(slice.position_of(0)));
     }

@@ -59,9 +59,8 @@ impl Statement for DescribeTable {
     }
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
-        let resolved =
-            resolve_relation(cx.transaction, &cx.environment.search_path, &self.name)
-                .map_err(|e| e.position(self.position))?;
+        let resolved = resolve_relation(cx.transaction, &cx.environment.search_path, &self.name)
+            .map_err(|e| e.position(self.position))?;
         let (columns, keys): (Vec<Column>, Vec<(String, &str)>) = match &resolved {
             Resolved::Table(table) => {
                 let mut keys: Vec<(String, &str)> = Vec::new();
@@ -90,7 +89,11 @@ impl Statement for DescribeTable {
             (COLUMNS[3], of(&|c| c.default.clone())),
             (
                 COLUMNS[4],
-                of(&|c| keys.iter().find(|(name, _)| *name == c.name).map(|(_, what)| (*what).to_owned())),
+                of(&|c| {
+                    keys.iter()
+                        .find(|(name, _)| *name == c.name)
+                        .map(|(_, what)| (*what).to_owned())
+                }),
             ),
         ])?;
         Response::rows("DESCRIBE", batch)

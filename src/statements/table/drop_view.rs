@@ -86,8 +86,10 @@ impl DropView {
             Some(Relation::View(view)) => {
                 let dependency = Dependency::View(view.oid);
                 names::drop_dependents(cx, &format!("view {name}"), &dependency, self.cascade)?;
-                cx.transaction
-                    .apply(CatalogOp::DropView { schema: name.schema.clone(), name: name.name.clone() })
+                cx.transaction.apply(CatalogOp::DropView {
+                    schema: name.schema.clone(),
+                    name: name.name.clone(),
+                })
             }
             Some(other) => Err(names::wrong_kind(other, "view")),
             None => Err(Error::internal("a name was found and is not there")),

@@ -10,10 +10,9 @@ use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use arrow::datatypes::DataType;
 use datafusion::common::Column as DfColumn;
-use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit};
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit};
 use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value};
-use sqlparser::parser::Parser;
 use std::sync::Arc;
 
 /// INSERT.
@@ -29,14 +28,16 @@ pub struct Insert {
 /// # Errors
 /// 42601 with the position, 0A000 for clauses that are not built.
 pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
-    let ast::Statement::Insert(insert) = slice.parse_all(Parser::parse_statement)? else {
+    let ast::Statement::Insert(insert) = slice.parse_all(|p| p.parse_statement())? else {
         return Err(slice.syntax_error(0, Some("INSERT")));
     };
-    let refuse = |what: &str, hint: &str| {
-        Err(Error::unsupported(what, hint).position(slice.position_of(0)))
-    };
+    let refuse =
+        |what: &str, hint: &str| Err(Error::unsupported(what, hint).position(slice.position_of(0)));
     if insert.on.is_some() {
-        return refuse("ON CONFLICT", "Use MERGE, or a feature table, whose inserts replace by key.");
+        return refuse(
+            "ON CONFLICT",
+            "Use MERGE, or a feature table, whose inserts replace by key.",
+        );
     }
     if insert.returning.is_some() {
         return refuse("RETURNING", "Query the table after the statement.");
@@ -65,8 +66,7 @@ impl Statement for Insert {
 
     async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
         let table = self.resolve(cx.slice, &cx.planner())?;
-        let (planned, places) =
-            self.plan(cx.slice, &cx.planner(), &table, cx.parameters).await?;
+        let (planned, places) = self.plan(cx.slice, &cx.planner(), &table, cx.parameters).await?;
         let mut given = cx.parameters.types.clone();
         self.hint_parameters(&table, &places, &mut given);
         Ok(Description { columns: None, parameters: parameter_types(&planned, &given)? })
@@ -95,7 +95,12 @@ impl Statement for Insert {
 
 impl Insert {
     fn resolve(&self, slice: &TokenSlice, planner: &Planner<'_>) -> Result<Arc<Table>> {
-        let position = self.table.0.first().and_then(|p| p.as_ident()).and_then(|i| slice.position(i.span.start));
+        let position = self
+            .table
+            .0
+            .first()
+            .and_then(|p| p.as_ident())
+            .and_then(|i| slice.position(i.span.start));
         resolve_table(planner.world, &planner.environment.search_path, &object_name(&self.table))
             .map_err(|e| e.position_or(position))
     }

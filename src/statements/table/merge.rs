@@ -13,18 +13,19 @@ use crate::delta::changes::{ChangeKind, DELETE, DuplicatePolicy, INSERT, KIND_CO
 use crate::delta::scan::ROW_COLUMN;
 use crate::error::{Error, Result};
 use crate::parser::{STAR_MARKER, TokenSlice, fold_ident, object_name};
-use crate::planner::{Parameters, Planned, Planner, identifier, parse_expression, parse_query, select};
+use crate::planner::{
+    Parameters, Planned, Planner, identifier, parse_expression, parse_query, select,
+};
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use serde_json::json;
+use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     self, AssignmentTarget, BinaryOperator, CaseWhen, CastKind, Expr, Ident, Join, JoinConstraint,
     JoinOperator, MergeAction, MergeClauseKind, MergeInsertKind, ObjectName, SetExpr, TableFactor,
     TableWithJoins,
 };
-use sqlparser::ast::helpers::attached_token::AttachedToken;
-use sqlparser::parser::Parser;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ enum Action {
 /// # Errors
 /// 42601 with the position, 0A000 for clauses that are not built.
 pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
-    let ast::Statement::Merge(merge) = slice.parse_all(Parser::parse_statement)? else {
+    let ast::Statement::Merge(merge) = slice.parse_all(|p| p.parse_statement())? else {
         return Err(slice.syntax_error(0, Some("MERGE")));
     };
     let clauses = merge
@@ -77,14 +78,19 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         .map(|clause| {
             let when = match clause.clause_kind {
                 MergeClauseKind::Matched => When::Matched,
-                MergeClauseKind::NotMatched | MergeClauseKind::NotMatchedByTarget => When::NotMatched,
+                MergeClauseKind::NotMatched | MergeClauseKind::NotMatchedByTarget => {
+                    When::NotMatched
+                }
                 MergeClauseKind::NotMatchedBySource => When::NotMatchedBySource,
             };
             let action = action(slice, clause.action)?;
             let fits = matches!(
                 (&action, when),
                 (Action::Insert(_), When::NotMatched)
-                    | (Action::Update(_) | Action::Delete, When::Matched | When::NotMatchedBySource)
+                    | (
+                        Action::Update(_) | Action::Delete,
+                        When::Matched | When::NotMatchedBySource
+                    )
             );
             match fits {
                 true => Ok(Clause { when, condition: clause.predicate, action }),
@@ -199,11 +205,13 @@ impl Merge {
         let table = &target.table;
         let mut items: Vec<(Expr, String)> =
             target.row_ids().into_iter().map(|(e, name)| (e, name.to_owned())).collect();
-        let kinds = self.clauses.iter().map(|c| number(match c.action {
-            Action::Delete => DELETE,
-            Action::Update(_) => UPDATE,
-            Action::Insert(_) => INSERT,
-        }));
+        let kinds = self.clauses.iter().map(|c| {
+            number(match c.action {
+                Action::Delete => DELETE,
+                Action::Update(_) => UPDATE,
+                Action::Insert(_) => INSERT,
+            })
+        });
         items.push((
             cast(case(&conditions, kinds.collect(), None), ast::DataType::TinyInt(None)),
             KIND_COLUMN.to_owned(),
@@ -214,8 +222,12 @@ impl Merge {
             .map(|clause| new_row(slice, table, target, clause, &source_columns, &alias))
             .collect::<Result<Vec<_>>>()?;
         for (i, column) in table.columns.iter().enumerate() {
-            let values = news.iter().map(|new| typed(new.get(&i).cloned(), table, i)).collect::<Result<Vec<_>>>()?;
-            let kept = if column.hidden { typed(None, table, i)? } else { target.column(&column.name) };
+            let values = news
+                .iter()
+                .map(|new| typed(new.get(&i).cloned(), table, i))
+                .collect::<Result<Vec<_>>>()?;
+            let kept =
+                if column.hidden { typed(None, table, i)? } else { target.column(&column.name) };
             items.push((case(&conditions, values, Some(kept)), format!("\u{1}{i}")));
         }
         let join = Join {
@@ -263,13 +275,15 @@ impl Merge {
     }
 
     fn needs_source_columns(&self) -> bool {
-        self.clauses
-            .iter()
-            .any(|c| matches!(c.action, Action::Update(None) | Action::Insert(None)))
+        self.clauses.iter().any(|c| matches!(c.action, Action::Update(None) | Action::Insert(None)))
     }
 
     /// The names of the source's columns, for `*`.
-    async fn source_columns(&self, slice: &TokenSlice, planner: &Planner<'_>) -> Result<Vec<String>> {
+    async fn source_columns(
+        &self,
+        slice: &TokenSlice,
+        planner: &Planner<'_>,
+    ) -> Result<Vec<String>> {
         let mut query = parse_query("SELECT * FROM placeholder")?;
         if let SetExpr::Select(select) = query.body.as_mut() {
             select.from[0].relation = self.source.clone();
@@ -318,14 +332,20 @@ fn new_row(
                     )
                     .column(name)
                     .position(slice.position_of(0))
-                    .maybe_hint(crate::suggest::hint("column", name, source_columns)));
+                    .maybe_hint(crate::suggest::hint(
+                        "column",
+                        name,
+                        source_columns,
+                    )));
                 }
                 Ok((i, Expr::CompoundIdentifier(vec![source.clone(), identifier(name)])))
             })
             .collect()
     };
     let value = |i: usize, expr: &Expr| match expr {
-        Expr::Identifier(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default") => {
+        Expr::Identifier(w)
+            if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("default") =>
+        {
             default_of(table, i)
         }
         other => Ok(other.clone()),

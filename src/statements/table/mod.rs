@@ -1,7 +1,7 @@
 //! Schemas, tables, views, and the statements that write rows.
 
-pub mod columns;
 pub mod change;
+pub mod columns;
 pub mod copy;
 pub mod create_schema;
 pub mod create_table;

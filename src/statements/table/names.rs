@@ -1,7 +1,7 @@
 //! Names of objects that statements create or drop.
 
-use crate::catalog::{CatalogState, Dependency, QualifiedName, Relation};
 use crate::catalog::CatalogOp;
+use crate::catalog::{CatalogState, Dependency, QualifiedName, Relation};
 use crate::error::{Error, Notice, Result};
 use crate::planner::split_name;
 use crate::sqlstate::SqlState;
@@ -74,11 +74,17 @@ pub fn check_new_name(name: &str) -> Result<()> {
             .hint("Names that begin with an underscore belong to the system."));
     }
     if name.len() > 63 {
-        return Err(Error::new(SqlState::NameTooLong, format!("identifier \"{name}\" is too long"))
-            .hint("A name has at most 63 bytes."));
+        return Err(Error::new(
+            SqlState::NameTooLong,
+            format!("identifier \"{name}\" is too long"),
+        )
+        .hint("A name has at most 63 bytes."));
     }
     if name.is_empty() || name.chars().any(char::is_control) {
-        return Err(Error::new(SqlState::InvalidName, "a name must not be empty or hold control characters"));
+        return Err(Error::new(
+            SqlState::InvalidName,
+            "a name must not be empty or hold control characters",
+        ));
     }
     Ok(())
 }

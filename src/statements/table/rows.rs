@@ -61,9 +61,8 @@ pub async fn write(
     let target = target(&environment.services, table)?;
     let checks = checks(environment, table)?;
     let prefix = target.prefix.clone();
-    let work = environment
-        .services
-        .run(async move { writer::write(checks.stream(rows), &target).await });
+    let work =
+        environment.services.run(async move { writer::write(checks.stream(rows), &target).await });
     let adds = canceller.guard(work).await?;
     for add in &adds {
         transaction.note_file(object_path(&prefix, &add.path)?);
@@ -145,14 +144,18 @@ pub fn check_assignments<'a>(
 
 /// PostgreSQL's assignment casts, between the types that columns have.
 fn assignable(from: &DataType, to: &DataType) -> bool {
-    let is_text = |t: &DataType| {
-        matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-    };
-    let is_time = |t: &DataType| {
-        matches!(t, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
-    };
+    let is_text =
+        |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let is_time =
+        |t: &DataType| matches!(t, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
     let is_bytes = |t: &DataType| {
-        matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
+        matches!(
+            t,
+            DataType::Binary
+                | DataType::LargeBinary
+                | DataType::BinaryView
+                | DataType::FixedSizeBinary(_)
+        )
     };
     if from == to || from.is_null() || is_text(to) {
         return true;
@@ -201,7 +204,11 @@ fn is_untyped(plan: &LogicalPlan, place: usize) -> bool {
 fn is_text_literal(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(value, _) => {
-            value.is_null() || matches!(value.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+            value.is_null()
+                || matches!(
+                    value.data_type(),
+                    DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
+                )
         }
         Expr::Placeholder(_) => true,
         // VALUES casts its cells to one type for each column.

@@ -7,8 +7,8 @@ use crate::parser::{Cursor, TokenSlice};
 use crate::statements::{
     Describe, Description, Execution, Kind, Response, Statement, text_batch, text_schema,
 };
-use arrow::compute::kernels::comparison::like;
 use arrow::array::{Scalar, StringArray};
+use arrow::compute::kernels::comparison::like;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use crate::sqlstate::SqlState;
 use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use sqlparser::ast::{
-    self, Assignment, AssignmentTarget, Expr, ObjectName, Query, TableWithJoins, UpdateTableFromKind,
+    self, Assignment, AssignmentTarget, Expr, ObjectName, Query, TableWithJoins,
+    UpdateTableFromKind,
 };
-use sqlparser::parser::Parser;
 use std::sync::Arc;
 
 /// UPDATE.
@@ -30,7 +30,7 @@ pub struct Update {
 /// # Errors
 /// 42601 with the position, 0A000 for clauses that are not built.
 pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
-    let ast::Statement::Update(update) = slice.parse_all(Parser::parse_statement)? else {
+    let ast::Statement::Update(update) = slice.parse_all(|p| p.parse_statement())? else {
         return Err(slice.syntax_error(0, Some("UPDATE")));
     };
     if update.returning.is_some() {
@@ -62,7 +62,9 @@ fn flatten(slice: &TokenSlice, assignments: Vec<Assignment>) -> Result<Vec<(Obje
     for assignment in assignments {
         match (assignment.target, assignment.value) {
             (AssignmentTarget::ColumnName(name), value) => out.push((name, value)),
-            (AssignmentTarget::Tuple(names), Expr::Tuple(values)) if names.len() == values.len() => {
+            (AssignmentTarget::Tuple(names), Expr::Tuple(values))
+                if names.len() == values.len() =>
+            {
                 out.extend(names.into_iter().zip(values));
             }
             _ => {
@@ -124,18 +126,19 @@ impl Update {
     ) -> Result<(Planned, Vec<usize>)> {
         let table = &target.table;
         let names: Vec<ObjectName> = self.assignments.iter().map(|(n, _)| n.clone()).collect();
-        let places = columns::places(slice, table, &names)
-            .map_err(|e| match e.code() {
-                SqlState::DuplicateColumn => {
-                    let column = e.object().column.clone().unwrap_or_default();
-                    e.with_code(SqlState::SyntaxError)
-                        .with_message(format!("multiple assignments to same column \"{column}\""))
-                }
-                _ => e,
-            })?;
+        let places = columns::places(slice, table, &names).map_err(|e| match e.code() {
+            SqlState::DuplicateColumn => {
+                let column = e.object().column.clone().unwrap_or_default();
+                e.with_code(SqlState::SyntaxError)
+                    .with_message(format!("multiple assignments to same column \"{column}\""))
+            }
+            _ => e,
+        })?;
         if let Some(feature) = &table.feature {
             let key = feature.key();
-            if let Some(place) = places.iter().find(|p| key.contains(&table.columns[**p].name.as_str())) {
+            if let Some(place) =
+                places.iter().find(|p| key.contains(&table.columns[**p].name.as_str()))
+            {
                 let name = &table.columns[*place].name;
                 return Err(Error::unsupported(
                     format_args!("changing the key column \"{name}\" of a feature table"),
@@ -150,13 +153,18 @@ impl Update {
         for (i, column) in table.columns.iter().enumerate() {
             let value = match places.iter().position(|p| *p == i) {
                 Some(assignment) => match &self.assignments[assignment].1 {
-                    Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default") => {
+                    Expr::Identifier(word)
+                        if word.quote_style.is_none()
+                            && word.value.eq_ignore_ascii_case("default") =>
+                    {
                         default_of(table, i)?
                     }
                     value => value.clone(),
                 },
                 // A changed row of a feature table is a new row, committed now.
-                None if column.hidden => crate::planner::parse_expression("CAST(NULL AS timestamptz)")?,
+                None if column.hidden => {
+                    crate::planner::parse_expression("CAST(NULL AS timestamptz)")?
+                }
                 None => target.column(&column.name),
             };
             items.push((value, format!("\u{1}{i}")));

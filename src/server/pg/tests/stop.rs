@@ -1,9 +1,15 @@
 //! Cancel, clients that go away, limits and the end of the server.
 
+use super::super::errors::Failure;
+use super::super::link::{Incoming, Link};
+use super::super::output::Output;
 use super::*;
+use crate::error::Notice;
+use crate::session::CancelHandle;
 use futures::StreamExt;
 use futures::pin_mut;
 use std::time::Instant;
+use tokio::sync::mpsc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
@@ -131,4 +137,31 @@ async fn the_end_of_the_server_ends_sessions() {
     server.ended.await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_the_error_of_its_statement() {
+    let (pieces, mut sent) = mpsc::channel(1);
+    let (_bursts, incoming) = mpsc::unbounded_channel();
+    let (notice, notices) = mpsc::unbounded_channel();
+    let mut link = Link {
+        output: Output::new(pieces),
+        incoming: Incoming::new(incoming),
+        notices,
+        cancel: CancelHandle::default(),
+        shutdown: CancellationToken::new(),
+    };
+    notice.send(Notice::notice("on its way")).unwrap();
+    let work = async {
+        tokio::task::yield_now().await;
+        panic!("on purpose: {}", 7)
+    };
+    let Err(Failure::Statement(error)) = link.drive::<()>(None, work).await else {
+        panic!("an error of the statement");
+    };
+    assert_eq!(error.code().code(), "XX000");
+    assert!(error.message().contains("on purpose: 7"));
+    assert!(sent.recv().await.unwrap().starts_with(b"N"), "the notice did not wait");
+    let done = link.drive(None, async { Ok(1) }).await;
+    assert!(matches!(done, Ok(1)));
 }

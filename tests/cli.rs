@@ -1,0 +1,261 @@
+//! The program from the shell: `cenote sql`, exit codes, data folders and addresses that do not work.
+
+use crate::harness::{Server, cenote, sql, sql_script, temporary_folder};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// `cenote sql` with further arguments on a warehouse.
+fn sql_with(data: &Path, arguments: &[&str], input: &str) -> crate::harness::Outcome {
+    let head: [&OsStr; 3] = ["sql".as_ref(), "--data".as_ref(), data.as_ref()];
+    cenote(head.into_iter().chain(arguments.iter().map(OsStr::new)), input)
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file in a temporary folder");
+    path
+}
+
+#[test]
+fn tables_look_as_psqls_do() {
+    let folder = temporary_folder();
+    let shown = sql(
+        folder.path(),
+        "SELECT 1 AS n, 'one' AS word, NULL AS nothing UNION ALL SELECT 200, 'x', 'y' ORDER BY n",
+    )
+    .ok();
+    // psql 15's output for the same query.
+    let expected = "  n  | word | nothing \n-----+------+---------\n   1 | one  | \n 200 | x    | y\n(2 rows)\n\n";
+    assert_eq!(shown, expected);
+
+    let tags = sql(
+        folder.path(),
+        "CREATE TABLE t (id integer); INSERT INTO t VALUES (1), (2); DELETE FROM t WHERE id = 1",
+    )
+    .ok();
+    assert_eq!(tags, "CREATE TABLE\nINSERT 0 2\nDELETE 1\n");
+}
+
+#[test]
+fn csv_and_json_are_for_programs() {
+    let folder = temporary_folder();
+    let query = "SELECT 1 AS n, 'a, \"b\"' AS word, NULL AS nothing, 1.50::numeric(4,2) AS amount, true AS yes";
+    let csv = sql_with(folder.path(), &["--format", "csv", "-c", query], "").ok();
+    assert_eq!(csv, "n,word,nothing,amount,yes\n1,\"a, \"\"b\"\"\",,1.50,t\n");
+
+    let text = sql_with(folder.path(), &["--format", "json", "-c", query], "").ok();
+    let values: Vec<Value> = serde_json::Deserializer::from_str(&text)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .expect("JSON");
+    // One array of objects, or one object a row: both are what programs read.
+    let rows: Vec<Value> = values
+        .into_iter()
+        .flat_map(|value| match value {
+            Value::Array(rows) => rows,
+            row => vec![row],
+        })
+        .collect();
+    assert_eq!(rows.len(), 1, "{text}");
+    assert_eq!(rows[0]["n"], json!(1));
+    assert_eq!(rows[0]["word"], json!("a, \"b\""));
+    assert_eq!(rows[0]["nothing"], Value::Null);
+    assert_eq!(rows[0]["yes"], json!(true));
+}
+
+#[test]
+fn a_script_ends_at_its_first_error() {
+    let folder = temporary_folder();
+    let data = folder.path().join("warehouse");
+    let script = write(
+        folder.path(),
+        "script.sql",
+        "CREATE TABLE t (id integer);\nINSERT INTO t VALUES (1);\nINSERT INTO tt VALUES (2);\nINSERT INTO t VALUES (3);\n",
+    );
+    let ended = sql_script(&data, &script, folder.path());
+    assert_eq!(ended.stdout, "CREATE TABLE\nINSERT 0 1\n");
+    let said = ended.failed();
+    assert!(said.contains("relation \"tt\" does not exist"), "{said}");
+    assert!(said.contains("LINE 1: INSERT INTO tt VALUES (2)"), "{said}");
+    assert!(said.contains("script.sql:3"), "the error names file and line: {said}");
+
+    // What ran before the error stands; nothing after it ran.
+    let count = sql_with(&data, &["--format", "csv", "-c", "SELECT count(*) AS n FROM t"], "").ok();
+    assert_eq!(count, "n\n1\n");
+
+    // Told to go on, it does, and its exit code still says that something failed.
+    let script = script.to_string_lossy().into_owned();
+    let went_on = sql_with(&data, &["--keep-going", "-f", &script], "");
+    assert_ne!(went_on.code, Some(0));
+    let count = sql_with(&data, &["--format", "csv", "-c", "SELECT count(*) AS n FROM t"], "").ok();
+    assert_eq!(count, "n\n3\n");
+}
+
+#[test]
+fn the_caret_stands_under_the_wrong_word() {
+    let folder = temporary_folder();
+    let said =
+        sql(folder.path(), "SELECT no_such_column FROM (SELECT 1 AS such_column) AS t").failed();
+    let lines: Vec<&str> = said.lines().collect();
+    let at =
+        lines.iter().position(|l| l.starts_with("LINE 1: ")).unwrap_or_else(|| panic!("{said}"));
+    let word = lines[at].find("no_such_column").expect("the statement's text");
+    assert_eq!(lines[at + 1].find('^'), Some(word), "{said}");
+    assert!(lines[0].starts_with("ERROR:  column \"no_such_column\" does not exist"), "{said}");
+}
+
+#[test]
+fn standard_input_is_a_script_too() {
+    let folder = temporary_folder();
+    let input = "SELECT 1 AS n;\nSELECT 2\n AS n;\n";
+    let shown = sql_with(folder.path(), &["--format", "csv"], input).ok();
+    assert_eq!(shown, "n\n1\nn\n2\n");
+}
+
+#[test]
+fn a_semicolon_in_a_text_ends_no_statement() {
+    let folder = temporary_folder();
+    let script = write(
+        folder.path(),
+        "script.sql",
+        "-- a comment; with a semicolon\nSELECT 'a;b' AS x, \"y;z\" AS \"y;z\", $$c;d$$ AS w /* and; here */\nFROM (SELECT 1 AS \"y;z\") AS t;\n",
+    );
+    let script = script.to_string_lossy().into_owned();
+    let shown = sql_with(folder.path(), &["--format", "csv", "-f", &script], "").ok();
+    assert_eq!(shown, "x,y;z,w\na;b,1,c;d\n");
+}
+
+#[test]
+fn a_shell_and_a_server_share_a_warehouse() {
+    let server = Server::fresh();
+    sql(server.data(), "CREATE TABLE t (id integer); INSERT INTO t VALUES (1)").ok();
+    crate::harness::run(async {
+        let client = server.connect().await;
+        let n: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.expect("a count").get(0);
+        assert_eq!(n, 1);
+        client.batch_execute("INSERT INTO t VALUES (2)").await.expect("INSERT");
+    });
+    let sum =
+        sql_with(server.data(), &["--format", "csv", "-c", "SELECT sum(id) AS s FROM t"], "").ok();
+    assert_eq!(sum, "s\n3\n");
+    server.stop();
+}
+
+#[test]
+fn a_warehouse_survives_a_restart() {
+    let folder = temporary_folder();
+    let data = folder.path().join("warehouse");
+    let server = Server::start(&data);
+    crate::harness::run(async {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE SCHEMA s;
+                 CREATE TABLE s.points (x double precision NOT NULL, y double precision, CONSTRAINT small CHECK (x < 100));
+                 INSERT INTO s.points VALUES (0, 1), (1, 3), (2, 5);
+                 CREATE VIEW s.large AS SELECT * FROM s.points WHERE y > 2;
+                 CREATE MODEL s.line PREDICT y USING linear_regression AS SELECT x, y FROM s.points",
+            )
+            .await
+            .expect("objects of every kind");
+    });
+    server.stop();
+    let server = Server::start(&data);
+    crate::harness::run(async {
+        let client = server.connect().await;
+        let row = client
+            .query_one("SELECT count(*), round(max(predict('s.line', l.*)), 9) FROM s.large l", &[])
+            .await
+            .expect("a row");
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, f64>(1)), (2, 5.0));
+        let refused = client.batch_execute("INSERT INTO s.points VALUES (100, 0)").await;
+        assert_eq!(crate::harness::sqlstate(refused), "23514");
+    });
+    server.stop();
+}
+
+#[test]
+fn a_folder_that_is_no_warehouse_is_left_alone() {
+    let folder = temporary_folder();
+    write(folder.path(), "holiday.txt", "not a table");
+    let said = sql(folder.path(), "SELECT 1").failed();
+    assert!(said.contains("is not a warehouse"), "{said}");
+    let said = Server::try_start(folder.path()).map(|_| ()).expect_err("no warehouse");
+    assert!(said.contains("is not a warehouse"), "{said}");
+    let left: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("the folder")
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
+    assert_eq!(left, ["holiday.txt"]);
+
+    let file = folder.path().join("holiday.txt");
+    let said = sql(&file, "SELECT 1").failed();
+    assert!(said.contains("holiday.txt"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    // Not even the administrator makes folders there.
+    let said =
+        Server::try_start(Path::new("/proc/cenote-test")).map(|_| ()).expect_err("not writable");
+    assert!(said.contains("/proc/cenote-test"), "{said}");
+    let said = sql(Path::new("/proc/cenote-test"), "SELECT 1").failed();
+    assert!(said.contains("/proc/cenote-test"), "{said}");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let server = Server::fresh();
+    let folder = temporary_folder();
+    let address = server.address().to_string();
+    let ended = cenote(
+        [
+            "serve".as_ref(),
+            "--data".as_ref(),
+            folder.path().as_os_str(),
+            "--listen".as_ref(),
+            address.as_ref(),
+        ],
+        "",
+    );
+    assert_eq!(ended.stdout, "");
+    let said = ended.failed();
+    assert!(said.contains(&address) && said.contains("in use"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn a_remote_address_is_refused_until_there_are_logins() {
+    let folder = temporary_folder();
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let ended = cenote(
+            [
+                "serve".as_ref(),
+                "--data".as_ref(),
+                folder.path().as_os_str(),
+                "--listen".as_ref(),
+                address.as_ref(),
+            ],
+            "",
+        );
+        assert_eq!(ended.stdout, "");
+        let said = ended.failed();
+        assert!(said.contains("127.0.0.1"), "it says what to do instead: {said}");
+    }
+}
+
+#[test]
+fn arguments_that_do_not_exist_are_told_apart() {
+    let said = cenote(["srve"], "").failed();
+    assert!(said.contains("serve"), "{said}");
+    let said = cenote(["sql", "--fromat", "csv", "-c", "SELECT 1"], "").failed();
+    assert!(said.contains("--format"), "{said}");
+    let folder = temporary_folder();
+    let said = sql_with(folder.path(), &["--format", "xml", "-c", "SELECT 1"], "").failed();
+    assert!(said.contains("csv") && said.contains("json"), "{said}");
+    let said = sql_with(folder.path(), &["-f", "no_such_script.sql"], "").failed();
+    assert!(said.contains("no_such_script.sql"), "{said}");
+}
