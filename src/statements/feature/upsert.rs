@@ -131,7 +131,7 @@ impl<'a> Writer<'a> {
         let checks = rows::checks(self.environment, table)?;
         let mut keys = KeySet::new(table, &pool)?;
         let work = services.run(async move {
-            let mut memory = MemoryConsumer::new("upsert").register(&pool);
+            let memory = MemoryConsumer::new("upsert").register(&pool);
             let mut stream = checks.stream(rows);
             let mut batches = Vec::new();
             while let Some(batch) = stream.next().await {

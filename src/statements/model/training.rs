@@ -88,8 +88,8 @@ pub async fn add_version(
 }
 
 /// One training of a new version.
-struct Training<'a> {
-    cx: &'a Execution<'a>,
+struct Training<'a, 'e> {
+    cx: &'a Execution<'e>,
     model: &'a Model,
     recipe: &'a Recipe,
     environment: &'a Environment,
@@ -97,7 +97,7 @@ struct Training<'a> {
     run: &'a Run,
 }
 
-impl Training<'_> {
+impl Training<'_, '_> {
     async fn run(&self, make_default: bool) -> Result<()> {
         let cx = self.cx;
         let trained = fit(cx, cx.transaction, self.recipe, self.planned).await?;
