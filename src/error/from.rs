@@ -238,6 +238,23 @@ fn from_schema(error: &SchemaError) -> Error {
 
 fn from_plan(message: &str) -> Error {
     let lower = message.to_ascii_lowercase();
+    if let Some(name) = quoted_after(message, "Invalid function ") {
+        return Error::new(
+            SqlState::UndefinedFunction,
+            format!("function {name} does not exist"),
+        )
+        .maybe_hint(
+            quoted_after(message, "Did you mean ")
+                .map(|near| format!("Perhaps you meant the function \"{near}\".")),
+        );
+    }
+    if lower.contains("non-boolean predicate") {
+        return Error::new(SqlState::DatatypeMismatch, "argument of WHERE must be type boolean")
+            .detail(sentence(message));
+    }
+    if lower.contains(" takes (") {
+        return Error::new(SqlState::UndefinedFunction, lower_first(message));
+    }
     if lower.contains("invalid function") || lower.contains("no function matches") {
         return Error::new(SqlState::UndefinedFunction, lower_first(message));
     }
@@ -251,6 +268,12 @@ fn from_plan(message: &str) -> Error {
         return Error::new(SqlState::DatatypeMismatch, lower_first(message));
     }
     Error::new(SqlState::SyntaxError, lower_first(message))
+}
+
+/// The text between single quotes behind some words.
+fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
+    let (_, rest) = message.split_once(words)?;
+    rest.strip_prefix('\'')?.split('\'').next()
 }
 
 fn from_execution(message: &str) -> Error {

@@ -30,6 +30,10 @@ pub struct NarrowLiterals;
 
 impl AnalyzerRule for NarrowLiterals {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        // The two parts of a recursive query agreed on their types when they were planned.
+        if plan.exists(|p| Ok(matches!(p, LogicalPlan::RecursiveQuery(_))))? {
+            return Ok(plan);
+        }
         plan.transform_up_with_subqueries(|plan| {
             // LIMIT wants bigint, and VALUES keeps the schema that it was planned with.
             if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::Values(_)) {
@@ -104,6 +108,7 @@ fn check(expr: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr>> {
             }
             (function, vec![*left, *right])
         }
+        Expr::Cast(cast) => return Ok(super::casts::check(cast, schema)),
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|t| t.is_integer()) => {
             (&*NEGATE, vec![*inner])
         }

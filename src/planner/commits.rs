@@ -14,7 +14,7 @@ pub(super) async fn batch(snapshot: &Snapshot) -> Result<RecordBatch> {
     let commits = snapshot.commits(None).await?;
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let schema = Schema::new(vec![
-        Field::new("snapshot", DataType::Int64, false),
+        Field::new("seq", DataType::Int64, false),
         Field::new(
             "committed_at",
             DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -22,7 +22,7 @@ pub(super) async fn batch(snapshot: &Snapshot) -> Result<RecordBatch> {
         ),
         text("transaction_id"),
         text("role"),
-        Field::new("base_snapshot", DataType::Int64, true),
+        Field::new("base_seq", DataType::Int64, true),
         text("statement"),
         Field::new(
             "tables",

@@ -1,12 +1,11 @@
 //! `read_csv` and `read_parquet`: files as relations.
 
 use super::Planner;
-use super::rewrite::argument_text;
+use super::rewrite::{argument_text, named};
 use crate::error::{Error, Result};
 use crate::format::{
     CopyDecoder, CopyFormat, CopyOptions, EncodeSettings, Header, SessionZone, infer_csv_schema,
 };
-use crate::parser::fold_ident;
 use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -118,14 +117,13 @@ fn csv_options(arguments: &[FunctionArg]) -> Result<CsvArguments> {
         all_text: false,
     };
     for argument in arguments {
-        let FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } = argument else {
+        let Some((name, value)) = named(argument) else {
             return Err(Error::new(
                 SqlState::InvalidParameterValue,
                 "options of read_csv have names",
             )
             .hint("Such as read_csv('file.csv', header => true, nullstr => 'NA')."));
         };
-        let name = fold_ident(&name.value, name.quote_style);
         match name.as_str() {
             "header" => {
                 let header = truth(&name, value)?;

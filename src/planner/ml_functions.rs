@@ -145,7 +145,8 @@ pub(super) fn table_function(
 /// The input of a table function: `(query)`, `TABLE t`, or a name.
 fn input_of(argument: &FunctionArg) -> Option<Result<Query>> {
     let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
-    | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = argument
+    | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
+    | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. }) = argument
     else {
         return None;
     };

@@ -8,10 +8,12 @@
 //! 4. `execute` runs the plan on the query runtime and hands batches over a bounded channel.
 
 mod ast;
+mod casts;
 mod checked;
 mod commits;
 mod execute;
 mod files;
+mod literals;
 mod ml_functions;
 pub mod models;
 mod names;

@@ -93,29 +93,16 @@ fn map_type() -> DataType {
 }
 
 impl Predict {
-    /// The type that a feature's argument is coerced to.
-    fn feature_type(&self, index: usize, given: &DataType) -> Result<DataType> {
+    /// Refuses an argument of another kind than its feature.
+    fn check_type(&self, index: usize, given: &DataType) -> Result<()> {
         let feature = &self.model.signature().features[index];
         let fits = match feature.kind {
             FeatureKind::Number => given.is_numeric(),
             FeatureKind::Boolean => matches!(given, DataType::Boolean),
-            FeatureKind::Text => matches!(
-                given,
-                DataType::Utf8
-                    | DataType::LargeUtf8
-                    | DataType::Utf8View
-                    | DataType::Dictionary(..)
-            ),
+            FeatureKind::Text => given.is_string() || matches!(given, DataType::Dictionary(..)),
         };
-        if fits {
-            return Ok(given.clone());
-        }
-        if given.is_null() {
-            return Ok(match feature.kind {
-                FeatureKind::Number => DataType::Float64,
-                FeatureKind::Boolean => DataType::Boolean,
-                FeatureKind::Text => DataType::Utf8View,
-            });
+        if fits || given.is_null() {
+            return Ok(());
         }
         let given_name = crate::catalog::SqlType::from_arrow(given)
             .map_or_else(|_| given.to_string(), |t| t.to_string());
@@ -129,6 +116,17 @@ impl Predict {
         )
         .column(&feature.name)
         .hint("Cast the column to the type that the model was trained on."))
+    }
+
+    /// An untyped NULL becomes one of the feature's type.
+    fn type_nulls(&self, columns: &mut [ArrayRef]) -> Result<()> {
+        let leading = columns.len() - self.model.signature().features.len().min(columns.len());
+        for (column, feature) in columns[leading..].iter_mut().zip(&self.model.signature().features) {
+            if column.data_type().is_null() {
+                *column = arrow::compute::cast(column, &feature.data_type)?;
+            }
+        }
+        Ok(())
     }
 
     fn answer(&self, prediction: &Prediction, actual: Option<&ArrayRef>) -> Result<ArrayRef> {
@@ -196,14 +194,16 @@ impl ScalarUDFImpl for Predict {
                 Error::internal("a model was called with the wrong number of features").into()
             );
         }
-        let mut types = given[..leading].to_vec();
-        for (i, data_type) in given[leading..].iter().enumerate() {
-            types.push(self.feature_type(i, data_type)?);
-        }
-        Ok(types)
+        // What does not fit is refused by `return_type`, for DataFusion would wrap an error of here
+        // into words of its own.
+        Ok(given.to_vec())
     }
 
-    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
+    fn return_type(&self, given: &[DataType]) -> DfResult<DataType> {
+        let leading = usize::from(self.question == Question::ActualProbability);
+        for (i, data_type) in given.iter().skip(leading).enumerate() {
+            self.check_type(i, data_type)?;
+        }
         Ok(match self.question {
             Question::Value => self.model.prediction_type(),
             Question::Probabilities => map_type(),
@@ -216,6 +216,7 @@ impl ScalarUDFImpl for Predict {
         let rows = if all_scalars { 1 } else { args.number_rows };
         let mut columns =
             args.args.iter().map(|a| a.to_array(rows)).collect::<DfResult<Vec<_>>>()?;
+        self.type_nulls(&mut columns)?;
         let actual = (self.question == Question::ActualProbability).then(|| columns.remove(0));
         let prediction = self.model.predict(&columns, rows)?;
         let answer = self.answer(&prediction, actual.as_ref())?;

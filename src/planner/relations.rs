@@ -16,7 +16,7 @@ use datafusion::common::{Column, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
-use sqlparser::ast::{ObjectName, Statement, visit_relations};
+use sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -249,6 +249,7 @@ pub(super) async fn resolve(
     let wrapped = datafusion::sql::parser::Statement::Statement(Box::new(statement.clone()));
     let (references, ctes) = datafusion::sql::resolve::resolve_table_references(&wrapped, true)?;
     let ctes: HashSet<String> = ctes.iter().map(|c| c.table().to_owned()).collect();
+    let functions = table_functions(statement);
     let mut places = HashMap::new();
     let _ = visit_relations(statement, |name: &ObjectName| {
         places.entry(crate::parser::object_name(name)).or_insert_with(|| name.clone());
@@ -264,7 +265,10 @@ pub(super) async fn resolve(
         let resolved =
             match resolve_relation(planner.world, &planner.environment.search_path, &parts) {
                 Ok(resolved) => resolved,
-                Err(_) if schema.is_none() && ctes.contains(&name) => continue,
+                // A common table expression, or a function of DataFusion's in FROM.
+            Err(_) if schema.is_none() && (ctes.contains(&name) || functions.contains(&name)) => {
+                continue;
+            }
                 Err(e) => return Err(e.position_or(place())),
             };
         let provider =
@@ -274,6 +278,24 @@ pub(super) async fn resolve(
         catalog.insert(schema, name, provider);
     }
     Ok((catalog, reads))
+}
+
+/// The names that are called in FROM.
+fn table_functions(statement: &Statement) -> HashSet<String> {
+    struct Finder(HashSet<String>);
+    impl Visitor for Finder {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, args: Some(_), .. } = factor {
+                self.0.extend(crate::parser::object_name(name).pop());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut finder = Finder(HashSet::new());
+    let _ = statement.visit(&mut finder);
+    finder.0
 }
 
 fn parts_of(reference: &TableReference) -> Vec<String> {

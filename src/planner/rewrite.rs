@@ -116,7 +116,8 @@ pub(super) fn argument_text(
     argument: &FunctionArg,
 ) -> Option<(String, sqlparser::tokenizer::Span)> {
     let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
-    | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }) = argument
+    | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
+    | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. }) = argument
     else {
         return None;
     };
@@ -126,6 +127,19 @@ pub(super) fn argument_text(
             Value::DollarQuotedString(s) => Some((s.value.clone(), v.span)),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// The folded name and the value of a named argument, in either of sqlparser's forms.
+pub(super) fn named(argument: &FunctionArg) -> Option<(String, &Expr)> {
+    match argument {
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }
+        | FunctionArg::ExprNamed {
+            name: Expr::Identifier(name),
+            arg: FunctionArgExpr::Expr(value),
+            ..
+        } => Some((fold_ident(&name.value, name.quote_style), value)),
         _ => None,
     }
 }
@@ -153,7 +167,7 @@ pub(super) struct Rewriter<'a> {
 }
 
 /// An error and the place that it is about.
-type Failure = Box<(Error, sqlparser::tokenizer::Span)>;
+pub(super) type Failure = Box<(Error, sqlparser::tokenizer::Span)>;
 
 fn fail<T>(error: Error, span: sqlparser::tokenizer::Span) -> std::result::Result<T, Failure> {
     Err(Box::new((error, span)))
@@ -200,13 +214,13 @@ impl Rewriter<'_> {
                     self.mention(last);
                 }
             }
-            Expr::Cast { expr: inner, data_type, .. } => {
-                if let Ok(crate::catalog::SqlType::Varchar(n)) = super::sql_type_of(data_type) {
-                    *expr = truncating_cast(inner, n)
-                        .map_err(|e| Box::new((e, sqlparser::tokenizer::Span::empty())))?;
+            _ => {
+                if let Some(replacement) =
+                    super::literals::rewrite(expr, &self.planner.environment.time_zone)?
+                {
+                    *expr = replacement;
                 }
             }
-            _ => {}
         }
         Ok(())
     }
@@ -381,23 +395,13 @@ fn feature_arguments(
     }
     let mut named: HashMap<String, Expr> = HashMap::new();
     for argument in arguments {
-        let (name, value) = match argument {
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
-                (fold_ident(&name.value, name.quote_style), value)
-            }
-            FunctionArg::ExprNamed {
-                name: Expr::Identifier(name),
-                arg: FunctionArgExpr::Expr(value),
-                ..
-            } => (fold_ident(&name.value, name.quote_style), value),
-            _ => {
-                let error = Error::new(
-                    SqlState::UndefinedFunction,
-                    "a model's features bind by name, not by position",
-                )
-                .hint("Pass t.*, *, a table's alias, or named arguments such as age => 42.");
-                return fail(error, span);
-            }
+        let Some((name, value)) = self::named(argument) else {
+            let error = Error::new(
+                SqlState::UndefinedFunction,
+                "a model's features bind by name, not by position",
+            )
+            .hint("Pass t.*, *, a table's alias, or named arguments such as age => 42.");
+            return fail(error, span);
         };
         named.insert(name, value.clone());
     }
@@ -444,11 +448,6 @@ pub(super) fn call(name: &str, arguments: Vec<Expr>, span: sqlparser::tokenizer:
     })
 }
 
-/// A cast to varchar(n) cuts longer texts, as in PostgreSQL.
-fn truncating_cast(inner: &Expr, length: u32) -> Result<Expr> {
-    ast::parse_expression(&format!("left(CAST(({inner}) AS text), {length})"))
-}
-
 fn version_spec(version: TableVersion) -> Result<VersionSpec> {
     let refused = |what: &str| {
         Err(Error::unsupported(
@@ -465,12 +464,11 @@ fn version_spec(version: TableVersion) -> Result<VersionSpec> {
             let FunctionArguments::List(list) = &function.args else {
                 return refused("this form of AT");
             };
-            let [FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }] =
-                list.args.as_slice()
-            else {
+            let [argument] = list.args.as_slice() else { return refused("this form of AT") };
+            let Some((name, value)) = named(argument) else {
                 return refused("this form of AT");
             };
-            match name.value.to_ascii_lowercase().as_str() {
+            match name.as_str() {
                 "version" => Ok(VersionSpec::Version(number(value)?)),
                 "timestamp" => Ok(VersionSpec::Expression(value.clone())),
                 "snapshot" => {

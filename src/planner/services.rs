@@ -144,5 +144,7 @@ fn register_functions(state: &mut SessionState) -> Result<()> {
     {
         state.register_udaf(Arc::new(aggregate))?;
     }
+    let sign = datafusion::functions::math::signum();
+    state.register_udf(Arc::new(sign.as_ref().clone().with_aliases(["sign"])))?;
     Ok(())
 }

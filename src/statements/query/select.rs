@@ -1,7 +1,7 @@
 //! SELECT, WITH, VALUES, TABLE: rows from a query.
 
 use crate::error::{Error, Result};
-use crate::parser::TokenSlice;
+use crate::parser::{Cursor, TokenSlice};
 use crate::planner::Planned;
 use crate::sqlstate::SqlState;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
@@ -28,6 +28,13 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
 /// # Errors
 /// 42601 with the position, 0A000 for SELECT INTO and data-modifying CTEs.
 pub fn parse_query(slice: &TokenSlice) -> Result<Query> {
+    let mut cursor = Cursor::new(slice);
+    if cursor.accept(&["TABLE"]) {
+        // sqlparser reads it inside of other statements only.
+        let name = cursor.object_name()?;
+        cursor.expect_end()?;
+        return crate::planner::parse_query(&format!("SELECT * FROM {name}"));
+    }
     let statement = slice.parse_all(|p| p.parse_statement())?;
     let ast::Statement::Query(query) = statement else {
         return Err(slice.syntax_error(0, Some("a query")));

@@ -210,7 +210,16 @@ fn complete(planned: &mut Planned, table: &Table, places: &[usize]) -> Result<()
     let mut projection = Vec::with_capacity(table.columns.len());
     for (i, column) in table.columns.iter().enumerate() {
         let expr = match (places.iter().position(|p| *p == i), &column.default) {
-            (Some(source), _) => DfExpr::Column(DfColumn::from(schema.qualified_field(source))),
+            (Some(source), _) => {
+                let value = DfExpr::Column(DfColumn::from(schema.qualified_field(source)));
+                let is_text = schema.field(source).data_type().is_string();
+                // The writer's own cast would take the letters of '\\x00' for the bytes.
+                if is_text && column.sql_type == crate::catalog::SqlType::Bytea {
+                    datafusion::logical_expr::cast(value, column.sql_type.arrow())
+                } else {
+                    value
+                }
+            }
             (None, Some(default)) => {
                 let empty = datafusion::common::DFSchema::empty();
                 planned.state.create_logical_expr(default, &empty)?

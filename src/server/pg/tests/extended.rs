@@ -147,12 +147,15 @@ async fn flush_sends_what_is_there() {
 async fn copy_in_the_extended_protocol() {
     let server = Server::start().await;
     let client = server.connect().await;
+    client.simple_query("CREATE TABLE t (a text, b int)").await.unwrap();
     let sink = client.copy_in("COPY t FROM STDIN").await.unwrap();
     pin_mut!(sink);
     for _ in 0..1000 {
         sink.send(Bytes::from_static(b"1\t2\n")).await.unwrap();
     }
     assert_eq!(sink.finish().await.unwrap(), 1000);
+    let row = client.query_one("SELECT count(*), sum(b) FROM t", &[]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), (1000_i64, 2000_i64));
     let sql = "COPY (SELECT value FROM generate_series(1, 30000)) TO STDOUT (FORMAT binary)";
     let rows = client.copy_out(sql).await.unwrap();
     pin_mut!(rows);

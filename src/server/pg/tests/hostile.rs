@@ -45,6 +45,7 @@ async fn garbage_does_no_harm() {
         sync(),
         query("COPY t FROM STDIN"),
     ];
+    Raw::open(&server).await.0.create_table().await;
     for round in 0..150 {
         let mut raw =
             if round % 5 == 0 { Raw::socket(&server).await } else { Raw::open(&server).await.0 };

@@ -8,7 +8,6 @@ mod stop;
 use super::{Limits, listen_with};
 use crate::session::Engine;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,6 +22,8 @@ struct Server {
     address: SocketAddr,
     shutdown: CancellationToken,
     ended: JoinHandle<()>,
+    /// The warehouse, gone with the server.
+    _folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -31,12 +32,13 @@ impl Server {
     }
 
     async fn limited(limits: Limits) -> Self {
-        let engine = Engine::open(Path::new("unused")).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path()).await.unwrap();
         let shutdown = CancellationToken::new();
         let address = "127.0.0.1:0".parse().unwrap();
         let (address, ended) =
             listen_with(engine, address, limits, shutdown.clone()).await.unwrap();
-        Self { address, shutdown, ended }
+        Self { address, shutdown, ended, _folder: folder }
     }
 
     async fn connect(&self) -> tokio_postgres::Client {
@@ -91,6 +93,12 @@ impl Raw {
         })
         .await
         .expect("the server answers")
+    }
+
+    /// Makes the table that rows are copied to.
+    async fn create_table(&mut self) {
+        self.send(&query("CREATE TABLE t (a text, b int)")).await;
+        assert_eq!(kinds(&self.until_ready().await), "CZ");
     }
 
     async fn until_ready(&mut self) -> Vec<Reply> {
