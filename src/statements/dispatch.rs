@@ -1,6 +1,6 @@
 //! The table of leading words: which file parses a statement.
 
-use super::{Parsed, Statement, feature, history, query, session, table};
+use super::{Parsed, Statement, feature, history, model, query, session, table};
 use crate::error::{Error, Result};
 use crate::parser::{Cursor, TokenSlice};
 use crate::suggest;
@@ -35,8 +35,18 @@ const TABLE: &[(&[&str], Parse)] = &[
     (&["SHOW", "VIEWS"], table::show_tables::parse),
     (&["DESCRIBE", "HISTORY"], history::describe_history::parse),
     (&["DESC", "HISTORY"], history::describe_history::parse),
+    (&["DESCRIBE", "MODEL"], model::describe_model::parse),
+    (&["DESC", "MODEL"], model::describe_model::parse),
     (&["DESCRIBE"], table::describe::parse),
     (&["DESC"], table::describe::parse),
+    (&["CREATE", "OR", "REPLACE", "MODEL"], model::create_model::parse),
+    (&["CREATE", "MODEL"], model::create_model::parse),
+    (&["TRAIN", "MODEL"], model::train_model::parse),
+    (&["RETRAIN", "MODEL"], model::retrain_model::parse),
+    (&["DROP", "MODEL"], model::drop_model::parse),
+    (&["SHOW", "MODELS"], model::show_models::parse),
+    (&["PREDICT"], model::predict::parse),
+    (&["CREATE", "FEATURE", "TABLE"], feature::create_feature_table::parse),
     (&["DROP", "FEATURE", "TABLE"], feature::drop_feature_table::parse),
     (&["BEGIN"], session::transaction::parse),
     (&["START", "TRANSACTION"], session::transaction::parse),

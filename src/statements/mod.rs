@@ -6,6 +6,7 @@
 mod dispatch;
 pub mod feature;
 pub mod history;
+pub mod model;
 pub mod query;
 pub mod session;
 pub mod table;

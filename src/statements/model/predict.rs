@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::parser::{Cursor, ModelReference, TokenSlice};
-use crate::planner::{Planned, Planner, Parameters, parse_query};
+use crate::planner::{Parameters, Planned, Planner, parse_query};
 use crate::statements::query::select::{self, parameter_types};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use sqlparser::ast::{

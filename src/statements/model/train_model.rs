@@ -82,7 +82,8 @@ impl Statement for TrainModel {
     }
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
-        let model = find_model(&cx.planner(), &self.model).map_err(|e| e.position(self.position))?;
+        let model =
+            find_model(&cx.planner(), &self.model).map_err(|e| e.position(self.position))?;
         let mut stored = model.spec.options.clone();
         stored.extend(self.options.to_json());
         let (environment, planned) = self.plan(cx, &model).await?;
@@ -132,9 +133,7 @@ impl TrainModel {
         let work = source::plan(&environment, cx.transaction, text);
         let planned = cx.canceller.guard(work).await.map_err(|e| match text {
             Text::Written(_) => e,
-            Text::Stored(_) => {
-                e.context(format!("training query of model \"{}\"", model.name))
-            }
+            Text::Stored(_) => e.context(format!("training query of model \"{}\"", model.name)),
         })?;
         Ok((environment, planned))
     }

@@ -9,7 +9,9 @@ use super::runs::{ENGINE_VERSION, Outcome, Run};
 use crate::catalog::{CatalogOp, Model, ModelVersion, Pin, QualifiedName, SqlType};
 use crate::error::{Error, Notice, Result};
 use crate::ml::registry::{self, Saved};
-use crate::ml::{Algorithm, Progress, ProgressCallback, TrainContext, TrainRequest, Trained, train};
+use crate::ml::{
+    Algorithm, Progress, ProgressCallback, TrainContext, TrainRequest, Trained, train,
+};
 use crate::planner::{Environment, Planned, World};
 use crate::statements::Execution;
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -72,7 +74,9 @@ pub async fn add_version(
     if let Some(what) = &planned.reads.unpinned {
         cx.notice(
             Notice::notice(format!("the model is trained on {what}, which no snapshot keeps"))
-                .with_hint("RETRAIN MODEL cannot promise the same rows; load the file with COPY first."),
+                .with_hint(
+                    "RETRAIN MODEL cannot promise the same rows; load the file with COPY first.",
+                ),
         );
     }
     let snapshot = cx.transaction.snapshot().seq();
@@ -88,8 +92,8 @@ pub async fn add_version(
 }
 
 /// One training of a new version.
-struct Training<'a> {
-    cx: &'a Execution<'a>,
+struct Training<'a, 'b> {
+    cx: &'a Execution<'b>,
     model: &'a Model,
     recipe: &'a Recipe,
     environment: &'a Environment,
@@ -97,11 +101,12 @@ struct Training<'a> {
     run: &'a Run,
 }
 
-impl Training<'_> {
+impl Training<'_, '_> {
     async fn run(&self, make_default: bool) -> Result<()> {
         let cx = self.cx;
         let trained = fit(cx, cx.transaction, self.recipe, self.planned).await?;
-        let saved = registry::save(&cx.services().warehouse, &self.model.id, &trained.model).await?;
+        let saved =
+            registry::save(&cx.services().warehouse, &self.model.id, &trained.model).await?;
         for file in &saved.files {
             cx.transaction.note_file(Path::from(format!("{}/{}", saved.path, file.name)));
         }
