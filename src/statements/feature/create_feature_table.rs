@@ -257,7 +257,7 @@ impl CreateFeatureTable {
 
 fn no_key(name: &QualifiedName) -> Error {
     Error::new(
-        SqlState::InvalidTableDefinition,
+        SqlState::SyntaxError,
         format!("feature table \"{}\" has no PRIMARY KEY", name.name),
     )
     .hint("Name the columns that a row is found by: PRIMARY KEY (customer_id).")

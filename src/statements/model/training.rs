@@ -91,6 +91,14 @@ pub async fn add_version(
     }
 }
 
+/// Records a training that failed before it began: what is wrong with its query or its options.
+pub async fn record_failure(cx: &Execution<'_>, recipe: &Recipe, error: &Error) {
+    let snapshot = cx.transaction.snapshot().seq();
+    Run::begin(&recipe.model, &recipe.query, &recipe.options, snapshot)
+        .record_failure(cx, error)
+        .await;
+}
+
 /// One training of a new version.
 struct Training<'a, 'b> {
     cx: &'a Execution<'b>,
@@ -112,7 +120,7 @@ impl Training<'_, '_> {
         }
         let version = self.version(&trained, &saved)?;
         let outcome = Outcome {
-            status: "finished",
+            status: "succeeded",
             n_rows: Some(trained.n_rows),
             artifact_hash: Some(&saved.hash),
             error: None,
