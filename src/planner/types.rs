@@ -17,6 +17,7 @@ impl TypePlanner for Types {
         let arrow = match sql_type {
             // Not column types, but what expressions cast to.
             DataType::Interval { .. } => return Ok(None),
+            DataType::TinyInt(_) => ArrowType::Int8,
             DataType::JSON | DataType::JSONB | DataType::Uuid | DataType::Regclass => {
                 ArrowType::Utf8View
             }

@@ -70,17 +70,17 @@ mod tests {
     fn only_the_right_key_cancels_and_only_while_registered() {
         let registry = Arc::new(Registry::default());
         let handle = CancelHandle::default();
-        let token = handle.arm();
+        let token = handle.arm(None);
         let guard = registry.register(7, vec![1, 2, 3, 4], handle.clone());
         registry.cancel(7, &[1, 2, 3]);
         registry.cancel(7, &[1, 2, 3, 5]);
         registry.cancel(8, &[1, 2, 3, 4]);
-        assert!(!token.is_cancelled());
+        assert!(!token.token().is_cancelled());
         registry.cancel(7, &[1, 2, 3, 4]);
-        assert!(token.is_cancelled());
-        let token = handle.arm();
+        assert!(token.token().is_cancelled());
+        let token = handle.arm(None);
         drop(guard);
         registry.cancel(7, &[1, 2, 3, 4]);
-        assert!(!token.is_cancelled());
+        assert!(!token.token().is_cancelled());
     }
 }
