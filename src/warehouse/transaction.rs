@@ -172,6 +172,13 @@ impl Transaction {
                 "Set delta.enableChangeDataFeed to false.",
             ));
         }
+        if work.held.iter().any(|held| held == id) {
+            return Err(Error::new(
+                SqlState::ObjectNotInPrerequisiteState,
+                format!("table {} was trained on in this transaction", table.name),
+            )
+            .hint("Commit first: the version that the model was trained on must stay as it is."));
+        }
         work.changes.push((id.to_owned(), change));
         Ok(())
     }

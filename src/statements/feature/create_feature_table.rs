@@ -256,11 +256,8 @@ impl CreateFeatureTable {
 }
 
 fn no_key(name: &QualifiedName) -> Error {
-    Error::new(
-        SqlState::InvalidTableDefinition,
-        format!("feature table \"{}\" has no PRIMARY KEY", name.name),
-    )
-    .hint("Name the columns that a row is found by: PRIMARY KEY (customer_id).")
+    Error::new(SqlState::SyntaxError, format!("feature table \"{}\" has no PRIMARY KEY", name.name))
+        .hint("Name the columns that a row is found by: PRIMARY KEY (customer_id).")
 }
 
 fn plain_table(cx: &Execution<'_>, id: String, name: QualifiedName, columns: Vec<Column>) -> Table {

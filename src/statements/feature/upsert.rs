@@ -158,13 +158,10 @@ impl<'a> Writer<'a> {
         }
         let places = key_places(table)?;
         let names: Vec<&str> = places.iter().map(|i| table.columns[*i].name.as_str()).collect();
-        let batches = incoming
-            .iter()
-            .map(|batch| Ok(batch.project(&places)?))
-            .collect::<Result<Vec<_>>>()?;
-        let plan = joined(scan, batches, &names)?
-            .project([old(FILE_COLUMN), old(ROW_COLUMN)])?
-            .build()?;
+        let batches =
+            incoming.iter().map(|batch| Ok(batch.project(&places)?)).collect::<Result<Vec<_>>>()?;
+        let plan =
+            joined(scan, batches, &names)?.project([old(FILE_COLUMN), old(ROW_COLUMN)])?.build()?;
         let stream = self.stream(plan).await?;
         let found = async { Ok(stream.try_collect().await?) };
         self.canceller.guard(found).await
@@ -221,10 +218,7 @@ impl<'a> Writer<'a> {
             target,
             kind: ChangeKind::Merge,
             duplicates: DuplicatePolicy::Ignore,
-            materialize: Some(Materialize {
-                column: COMMITTED_AT.to_owned(),
-                value: commit_time,
-            }),
+            materialize: Some(Materialize { column: COMMITTED_AT.to_owned(), value: commit_time }),
             pool: services.memory_pool().clone(),
             now_ms: self.environment.now.timestamp_millis(),
         };
@@ -373,8 +367,7 @@ fn changes(
     }
     for new in incoming {
         let n = new.num_rows();
-        let ids =
-            vec![new_null_array(&DataType::Int32, n), new_null_array(&DataType::Int64, n)];
+        let ids = vec![new_null_array(&DataType::Int32, n), new_null_array(&DataType::Int64, n)];
         batches.push(batch(ids, INSERT, new.columns().to_vec(), n));
     }
     let batches = batches.into_iter().map(|b| Ok(b?));

@@ -81,8 +81,10 @@ pub fn translate(given: &Options) -> Result<Translated> {
     if let Some((name, value, position)) = given.iter().find(|(name, _, _)| *name == "model_type") {
         out.algorithm = Some((text(name, value, position)?, position));
     }
-    let is_trees =
-        out.algorithm.as_ref().is_some_and(|(name, _)| name.to_lowercase().contains("boosted_tree"));
+    let is_trees = out
+        .algorithm
+        .as_ref()
+        .is_some_and(|(name, _)| name.to_lowercase().contains("boosted_tree"));
     for (name, value, position) in given.iter() {
         match name {
             "model_type" => {}

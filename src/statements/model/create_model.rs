@@ -196,9 +196,8 @@ impl Statement for CreateModel {
 }
 
 fn already_there(name: &QualifiedName) -> Error {
-    Error::new(SqlState::DuplicateObject, format!("model \"{}\" already exists", name.name)).hint(
-        "Use TRAIN MODEL for a new version, CREATE OR REPLACE MODEL, or IF NOT EXISTS.",
-    )
+    Error::new(SqlState::DuplicateObject, format!("model \"{}\" already exists", name.name))
+        .hint("Use TRAIN MODEL for a new version, CREATE OR REPLACE MODEL, or IF NOT EXISTS.")
 }
 
 /// Adds the model to the transaction, or gives an existing one its new specification.
@@ -229,11 +228,7 @@ fn define(
 }
 
 impl CreateModel {
-    async fn plan(
-        &self,
-        cx: &Execution<'_>,
-        environment: &Environment,
-    ) -> Result<Option<Planned>> {
+    async fn plan(&self, cx: &Execution<'_>, environment: &Environment) -> Result<Option<Planned>> {
         match &self.query {
             Some(query) => {
                 let text = Text::Written(query);
@@ -312,9 +307,17 @@ mod tests {
             ("CREATE MODEL m PREDICT y", SqlState::SyntaxError, 25),
             ("CREATE MODEL m AS SELECT 1", SqlState::FeatureNotSupported, 14),
             ("CREATE MODEL m PREDICT a, b AS SELECT 1", SqlState::FeatureNotSupported, 25),
-            ("CREATE MODEL m PREDICT y USING kmeans AS SELECT 1", SqlState::FeatureNotSupported, 32),
+            (
+                "CREATE MODEL m PREDICT y USING kmeans AS SELECT 1",
+                SqlState::FeatureNotSupported,
+                32,
+            ),
             ("CREATE MODEL m PREDICT y USING liner_reg AS SELECT 1", SqlState::UndefinedObject, 32),
-            ("CREATE MODEL m TRANSFORM (a) PREDICT y AS SELECT 1", SqlState::FeatureNotSupported, 16),
+            (
+                "CREATE MODEL m TRANSFORM (a) PREDICT y AS SELECT 1",
+                SqlState::FeatureNotSupported,
+                16,
+            ),
         ] {
             let error = parsed(text).expect_err(text);
             assert_eq!((error.code(), error.get_position()), (code, Some(position)), "{text}");

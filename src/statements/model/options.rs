@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::ml::{Algorithm, Goal, OptionValue};
 use crate::parser::{self, Options};
-use crate::suggest;
 use crate::sqlstate::SqlState;
+use crate::suggest;
 use arrow::datatypes::{DataType, Schema};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -34,11 +34,7 @@ fn from_json(value: &Value) -> OptionValue {
 ///
 /// # Errors
 /// 42704 and 0A000 for the name, with its position.
-pub fn algorithm(
-    name: &str,
-    position: usize,
-    options: &mut Options,
-) -> Result<Algorithm> {
+pub fn algorithm(name: &str, position: usize, options: &mut Options) -> Result<Algorithm> {
     let (algorithm, goal) =
         Algorithm::from_name_with_goal(name).map_err(|e| e.position(position))?;
     let task = match goal {
@@ -123,8 +119,9 @@ pub fn check_columns(schema: &Schema, stored: &Stored, written: &Options) -> Res
         for name in names {
             if schema.index_of(name).is_err() {
                 let what = format!("option {option}");
-                return Err(missing_column(schema, name, &what)
-                    .position_or(written.position(option)));
+                return Err(
+                    missing_column(schema, name, &what).position_or(written.position(option))
+                );
             }
         }
     }
@@ -155,9 +152,8 @@ mod tests {
     #[test]
     fn an_error_stands_at_its_option() {
         let written = options("(seed = 1, max_dept = 3)");
-        let error =
-            check(Some(Algorithm::GradientBoosting), None, &written.to_json(), &written)
-                .expect_err("unknown");
+        let error = check(Some(Algorithm::GradientBoosting), None, &written.to_json(), &written)
+            .expect_err("unknown");
         assert_eq!(error.get_position(), Some(12));
         assert!(error.get_hint().is_some_and(|h| h.contains("max_depth")));
         let written = options("(split = sequential)");

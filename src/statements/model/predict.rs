@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::parser::{Cursor, ModelReference, TokenSlice};
-use crate::planner::{Planned, Planner, Parameters, parse_query};
+use crate::planner::{Parameters, Planned, Planner, parse_query};
 use crate::statements::query::select::{self, parameter_types};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use sqlparser::ast::{
@@ -41,10 +41,8 @@ fn input(cursor: &Cursor<'_>) -> Result<Query> {
     if is_query {
         return select::parse_query(&rest.range(1, rest.tokens().len() - 1));
     }
-    if start.peek_words(&["TABLE"]) {
-        return select::parse_query(&rest);
-    }
-    let source = rest.parse_all(|p| p.parse_table_factor())?;
+    let skipped = usize::from(start.peek_words(&["TABLE"]));
+    let source = rest.from(skipped).parse_all(|p| p.parse_table_factor())?;
     let mut query = parse_query("SELECT * FROM t")?;
     *first_source(&mut query)? = source;
     Ok(query)

@@ -60,8 +60,7 @@ impl Statement for RetrainModel {
             .await
             .map_err(|e| e.position_or(Some(self.position)))?;
         let version = &resolved.version;
-        let run =
-            Run::begin(&resolved.name, &version.query, &version.options, version.snapshot);
+        let run = Run::begin(&resolved.name, &version.query, &version.options, version.snapshot);
         let trained = match retrain(cx, &resolved).await {
             Ok(trained) => trained,
             Err(error) => {
@@ -97,9 +96,11 @@ async fn retrain(cx: &Execution<'_>, resolved: &ResolvedModel) -> Result<Trained
         version.started_at,
     );
     let work = source::plan(&environment, &world, Text::Stored(&version.query));
-    let planned = cx.canceller.guard(work).await.map_err(|e| {
-        e.context(format!("training query of model \"{}\"", resolved.name))
-    })?;
+    let planned = cx
+        .canceller
+        .guard(work)
+        .await
+        .map_err(|e| e.context(format!("training query of model \"{}\"", resolved.name)))?;
     let recipe = Recipe {
         model: resolved.name.clone(),
         label: version.label.clone(),
@@ -146,10 +147,7 @@ fn differs(
     lines.push(format!("Its hash is {}, the new one is {hash}.", version.artifact_hash));
     Error::new(
         SqlState::ObjectNotInPrerequisiteState,
-        format!(
-            "model \"{}\" version {} is not reproduced",
-            resolved.name.name, version.version
-        ),
+        format!("model \"{}\" version {} is not reproduced", resolved.name.name, version.version),
     )
     .detail(lines.join("\n"))
 }

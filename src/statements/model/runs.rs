@@ -35,7 +35,7 @@ pub struct Run {
 /// How a run ended.
 #[derive(Debug, Default)]
 pub struct Outcome<'a> {
-    /// `finished`, `reproduced`, `failed` or `cancelled`.
+    /// `succeeded`, `reproduced`, `failed` or `cancelled`.
     pub status: &'a str,
     /// Rows trained on.
     pub n_rows: Option<u64>,

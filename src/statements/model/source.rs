@@ -42,8 +42,11 @@ pub struct Tail {
 /// 42601 with the position, 0A000 for TRAINING SET.
 pub fn tail(cursor: &Cursor<'_>) -> Result<Tail> {
     if cursor.peek_words(&["TRAINING", "SET"]) {
-        return Err(Error::unsupported("TRAINING SET", "Join the tables in the model's own query.")
-            .position(cursor.position()));
+        return Err(Error::unsupported(
+            "TRAINING SET",
+            "Join the tables in the model's own query.",
+        )
+        .position(cursor.position()));
     }
     let slice = cursor.slice();
     let (mut end, with_data) = without_with_data(slice);
@@ -135,7 +138,8 @@ pub async fn plan(environment: &Environment, world: &dyn World, text: Text<'_>) 
         );
         return Err(text.place(&function, error));
     }
-    if let Some(relation) = planned.reads.unpinned.as_deref().filter(|r| r.starts_with("the system"))
+    if let Some(relation) =
+        planned.reads.unpinned.as_deref().filter(|r| r.starts_with("the system"))
     {
         return Err(Error::unsupported(
             format_args!("training on {relation}"),

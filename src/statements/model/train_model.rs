@@ -1,6 +1,6 @@
 //! TRAIN MODEL name [AS query] [WITH (option = value, …)] [NOT DEFAULT]: a new version.
 
-use super::options::{self, Stored};
+use super::options;
 use super::source::{self, Text, Written};
 use super::training::{self, Recipe};
 use crate::catalog::Model;
@@ -82,21 +82,16 @@ impl Statement for TrainModel {
     }
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
-        let model = find_model(&cx.planner(), &self.model).map_err(|e| e.position(self.position))?;
-        let mut stored = model.spec.options.clone();
-        stored.extend(self.options.to_json());
-        let (environment, planned) = self.plan(cx, &model).await?;
-        let algorithm = match &model.spec.algorithm {
-            Some(name) => Some(Algorithm::from_name(name)?),
-            None => None,
-        };
-        self.check(&model, algorithm, &planned, &stored)?;
-        let recipe = Recipe {
-            model: model.name.clone(),
-            label: model.spec.label.clone(),
-            algorithm,
-            options: stored,
-            query: self.text(&model)?.text().to_owned(),
+        let model =
+            find_model(&cx.planner(), &self.model).map_err(|e| e.position(self.position))?;
+        let recipe = self.recipe(&model)?;
+        let prepared = self.prepare(cx, &model, &recipe).await;
+        let (environment, planned) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                training::record_failure(cx, &recipe, &error).await;
+                return Err(error);
+            }
         };
         training::add_version(cx, &model, &recipe, &environment, planned, self.make_default)
             .await?;
@@ -118,6 +113,33 @@ impl TrainModel {
         }
     }
 
+    fn recipe(&self, model: &Model) -> Result<Recipe> {
+        let mut options = model.spec.options.clone();
+        options.extend(self.options.to_json());
+        Ok(Recipe {
+            model: model.name.clone(),
+            label: model.spec.label.clone(),
+            algorithm: match &model.spec.algorithm {
+                Some(name) => Some(Algorithm::from_name(name)?),
+                None => None,
+            },
+            options,
+            query: self.text(model)?.text().to_owned(),
+        })
+    }
+
+    /// Plans the query and checks the options against it.
+    async fn prepare(
+        &self,
+        cx: &Execution<'_>,
+        model: &Model,
+        recipe: &Recipe,
+    ) -> Result<(Environment, Planned)> {
+        let (environment, planned) = self.plan(cx, model).await?;
+        self.check(recipe, &planned)?;
+        Ok((environment, planned))
+    }
+
     /// Plans the query: one that stands here with the session's settings, the model's own one with
     /// those of its creation.
     async fn plan(&self, cx: &Execution<'_>, model: &Model) -> Result<(Environment, Planned)> {
@@ -132,28 +154,21 @@ impl TrainModel {
         let work = source::plan(&environment, cx.transaction, text);
         let planned = cx.canceller.guard(work).await.map_err(|e| match text {
             Text::Written(_) => e,
-            Text::Stored(_) => {
-                e.context(format!("training query of model \"{}\"", model.name))
-            }
+            Text::Stored(_) => e.context(format!("training query of model \"{}\"", model.name)),
         })?;
         Ok((environment, planned))
     }
 
-    /// Checks the options; a missing label is the training's own error, and leaves a run.
-    fn check(
-        &self,
-        model: &Model,
-        algorithm: Option<Algorithm>,
-        planned: &Planned,
-        stored: &Stored,
-    ) -> Result<()> {
+    /// Checks the options; a missing label is the training's own error.
+    fn check(&self, recipe: &Recipe, planned: &Planned) -> Result<()> {
+        let Recipe { algorithm, options, .. } = recipe;
         let schema = planned.schema();
-        match schema.field_with_name(&model.spec.label) {
+        match schema.field_with_name(&recipe.label) {
             Ok(label) => {
-                options::check(algorithm, Some(label.data_type()), stored, &self.options)?;
-                options::check_columns(&schema, stored, &self.options)
+                options::check(*algorithm, Some(label.data_type()), options, &self.options)?;
+                options::check_columns(&schema, options, &self.options)
             }
-            Err(_) => options::check(algorithm, None, stored, &self.options),
+            Err(_) => options::check(*algorithm, None, options, &self.options),
         }
     }
 }

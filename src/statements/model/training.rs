@@ -9,7 +9,9 @@ use super::runs::{ENGINE_VERSION, Outcome, Run};
 use crate::catalog::{CatalogOp, Model, ModelVersion, Pin, QualifiedName, SqlType};
 use crate::error::{Error, Notice, Result};
 use crate::ml::registry::{self, Saved};
-use crate::ml::{Algorithm, Progress, ProgressCallback, TrainContext, TrainRequest, Trained, train};
+use crate::ml::{
+    Algorithm, Progress, ProgressCallback, TrainContext, TrainRequest, Trained, train,
+};
 use crate::planner::{Environment, Planned, World};
 use crate::statements::Execution;
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -72,7 +74,9 @@ pub async fn add_version(
     if let Some(what) = &planned.reads.unpinned {
         cx.notice(
             Notice::notice(format!("the model is trained on {what}, which no snapshot keeps"))
-                .with_hint("RETRAIN MODEL cannot promise the same rows; load the file with COPY first."),
+                .with_hint(
+                    "RETRAIN MODEL cannot promise the same rows; load the file with COPY first.",
+                ),
         );
     }
     let snapshot = cx.transaction.snapshot().seq();
@@ -87,9 +91,17 @@ pub async fn add_version(
     }
 }
 
+/// Records a training that failed before it began: what is wrong with its query or its options.
+pub async fn record_failure(cx: &Execution<'_>, recipe: &Recipe, error: &Error) {
+    let snapshot = cx.transaction.snapshot().seq();
+    Run::begin(&recipe.model, &recipe.query, &recipe.options, snapshot)
+        .record_failure(cx, error)
+        .await;
+}
+
 /// One training of a new version.
-struct Training<'a, 'e> {
-    cx: &'a Execution<'e>,
+struct Training<'a, 'b> {
+    cx: &'a Execution<'b>,
     model: &'a Model,
     recipe: &'a Recipe,
     environment: &'a Environment,
@@ -101,13 +113,14 @@ impl Training<'_, '_> {
     async fn run(&self, make_default: bool) -> Result<()> {
         let cx = self.cx;
         let trained = fit(cx, cx.transaction, self.recipe, self.planned).await?;
-        let saved = registry::save(&cx.services().warehouse, &self.model.id, &trained.model).await?;
+        let saved =
+            registry::save(&cx.services().warehouse, &self.model.id, &trained.model).await?;
         for file in &saved.files {
             cx.transaction.note_file(Path::from(format!("{}/{}", saved.path, file.name)));
         }
         let version = self.version(&trained, &saved)?;
         let outcome = Outcome {
-            status: "finished",
+            status: "succeeded",
             n_rows: Some(trained.n_rows),
             artifact_hash: Some(&saved.hash),
             error: None,
