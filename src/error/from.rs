@@ -239,14 +239,11 @@ fn from_schema(error: &SchemaError) -> Error {
 fn from_plan(message: &str) -> Error {
     let lower = message.to_ascii_lowercase();
     if let Some(name) = quoted_after(message, "Invalid function ") {
-        return Error::new(
-            SqlState::UndefinedFunction,
-            format!("function {name} does not exist"),
-        )
-        .maybe_hint(
-            quoted_after(message, "Did you mean ")
-                .map(|near| format!("Perhaps you meant the function \"{near}\".")),
-        );
+        return Error::new(SqlState::UndefinedFunction, format!("function {name} does not exist"))
+            .maybe_hint(
+                quoted_after(message, "Did you mean ")
+                    .map(|near| format!("Perhaps you meant the function \"{near}\".")),
+            );
     }
     if lower.contains("non-boolean predicate") {
         return Error::new(SqlState::DatatypeMismatch, "argument of WHERE must be type boolean")

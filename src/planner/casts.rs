@@ -19,13 +19,14 @@ static BYTES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Conversion::udf("bytea
 pub(super) fn check(cast: Cast, schema: &dyn ExprSchema) -> Transformed<Expr> {
     let Ok(from) = cast.expr.get_type(schema) else { return Transformed::no(Expr::Cast(cast)) };
     let to = cast.field.data_type();
-    let function = if to.is_integer() && (from.is_floating() || matches!(from, DataType::Decimal128(..))) {
-        &*ROUND
-    } else if from.is_string() && matches!(to, DataType::Binary | DataType::BinaryView) {
-        &*BYTES
-    } else {
-        return Transformed::no(Expr::Cast(cast));
-    };
+    let function =
+        if to.is_integer() && (from.is_floating() || matches!(from, DataType::Decimal128(..))) {
+            &*ROUND
+        } else if from.is_string() && matches!(to, DataType::Binary | DataType::BinaryView) {
+            &*BYTES
+        } else {
+            return Transformed::no(Expr::Cast(cast));
+        };
     if matches!(cast.expr.as_ref(), Expr::ScalarFunction(f) if f.func.name() == function.name()) {
         return Transformed::no(Expr::Cast(cast));
     }
@@ -64,8 +65,7 @@ impl ScalarUDFImpl for Conversion {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_scalar = matches!(args.args[0], ColumnarValue::Scalar(_));
         let array = args.args[0].to_array(if is_scalar { 1 } else { args.number_rows })?;
-        let converted =
-            if self.name == "bytea_input" { bytes(&array)? } else { rounded(&array)? };
+        let converted = if self.name == "bytea_input" { bytes(&array)? } else { rounded(&array)? };
         if is_scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&converted, 0)?));
         }
@@ -76,12 +76,12 @@ impl ScalarUDFImpl for Conversion {
 /// Floats round half to even, numerics half away from zero.
 fn rounded(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
-        DataType::Float64 => {
-            Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even))
-        }
-        DataType::Float32 => {
-            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::round_ties_even))
-        }
+        DataType::Float64 => Arc::new(
+            array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round_ties_even),
+        ),
+        DataType::Float32 => Arc::new(
+            array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::round_ties_even),
+        ),
         DataType::Decimal128(precision, scale) if *scale > 0 => {
             let unit = 10i128.pow(u32::from(scale.unsigned_abs()));
             let round = |v: i128| {
@@ -89,8 +89,7 @@ fn rounded(array: &ArrayRef) -> Result<ArrayRef> {
                 let down = v - rest;
                 if rest.abs() * 2 >= unit { down + unit * v.signum() } else { down }
             };
-            let values: Decimal128Array =
-                array.as_primitive::<Decimal128Type>().unary(round);
+            let values: Decimal128Array = array.as_primitive::<Decimal128Type>().unary(round);
             Arc::new(values.with_precision_and_scale(*precision, *scale)?)
         }
         _ => array.clone(),

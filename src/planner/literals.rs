@@ -116,10 +116,28 @@ fn call(function: &Function) -> Option<Expr> {
 
 /// PostgreSQL's date patterns and chrono's, the longer first.
 const PATTERNS: &[(&str, &str)] = &[
-    ("YYYY", "%Y"), ("HH24", "%H"), ("HH12", "%I"), ("Month", "%B"), ("MONTH", "%B"),
-    ("DDD", "%j"), ("Mon", "%b"), ("Day", "%A"), ("Dy", "%a"), ("MM", "%m"), ("DD", "%d"),
-    ("HH", "%I"), ("MI", "%M"), ("SS", "%S"), ("US", "%6f"), ("MS", "%3f"), ("YY", "%y"),
-    ("AM", "%p"), ("PM", "%p"), ("IW", "%V"), ("IYYY", "%G"), ("TZ", "%Z"),
+    ("YYYY", "%Y"),
+    ("HH24", "%H"),
+    ("HH12", "%I"),
+    ("Month", "%B"),
+    ("MONTH", "%B"),
+    ("DDD", "%j"),
+    ("Mon", "%b"),
+    ("Day", "%A"),
+    ("Dy", "%a"),
+    ("MM", "%m"),
+    ("DD", "%d"),
+    ("HH", "%I"),
+    ("MI", "%M"),
+    ("SS", "%S"),
+    ("US", "%6f"),
+    ("MS", "%3f"),
+    ("YY", "%y"),
+    ("AM", "%p"),
+    ("PM", "%p"),
+    ("IW", "%V"),
+    ("IYYY", "%G"),
+    ("TZ", "%Z"),
 ];
 
 fn chrono_pattern(pattern: &str) -> String {

@@ -121,7 +121,8 @@ impl Predict {
     /// An untyped NULL becomes one of the feature's type.
     fn type_nulls(&self, columns: &mut [ArrayRef]) -> Result<()> {
         let leading = columns.len() - self.model.signature().features.len().min(columns.len());
-        for (column, feature) in columns[leading..].iter_mut().zip(&self.model.signature().features) {
+        for (column, feature) in columns[leading..].iter_mut().zip(&self.model.signature().features)
+        {
             if column.data_type().is_null() {
                 *column = arrow::compute::cast(column, &feature.data_type)?;
             }

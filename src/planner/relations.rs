@@ -266,9 +266,11 @@ pub(super) async fn resolve(
             match resolve_relation(planner.world, &planner.environment.search_path, &parts) {
                 Ok(resolved) => resolved,
                 // A common table expression, or a function of DataFusion's in FROM.
-            Err(_) if schema.is_none() && (ctes.contains(&name) || functions.contains(&name)) => {
-                continue;
-            }
+                Err(_)
+                    if schema.is_none() && (ctes.contains(&name) || functions.contains(&name)) =>
+                {
+                    continue;
+                }
                 Err(e) => return Err(e.position_or(place())),
             };
         let provider =

@@ -25,7 +25,9 @@ pub struct Services {
     base: SessionState,
     runtime_env: Arc<RuntimeEnv>,
     /// Queries run here, so that the network never waits for a sort.
-    compute: tokio::runtime::Runtime,
+    compute: tokio::runtime::Handle,
+    /// Keeps the query runtime alive.
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 /// How much a process may use.
@@ -71,13 +73,20 @@ impl Services {
                 .build()?,
         );
         runtime_env.register_object_store(warehouse.object_store_url().as_ref(), warehouse.store());
-        let compute = tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits.threads)
             .thread_name("cenote-query")
             .enable_all()
             .build()?;
         let base = base_state(&runtime_env, limits.threads)?;
-        Ok(Arc::new(Self { warehouse, models: ModelCache::default(), base, runtime_env, compute }))
+        Ok(Arc::new(Self {
+            warehouse,
+            models: ModelCache::default(),
+            base,
+            runtime_env,
+            compute: runtime.handle().clone(),
+            runtime: Some(runtime),
+        }))
     }
 
     /// The state that a statement's own one is made from.
@@ -92,7 +101,7 @@ impl Services {
 
     /// The runtime that queries and training run on.
     pub fn compute(&self) -> &tokio::runtime::Handle {
-        self.compute.handle()
+        &self.compute
     }
 
     /// Runs work on the query runtime; dropping the future stops the work.
@@ -105,6 +114,15 @@ impl Services {
     ) -> Result<T> {
         let task = tokio_util::task::AbortOnDropHandle::new(self.compute().spawn(work));
         task.await.map_err(|e| Error::internal(format!("the statement's task failed: {e}")))?
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        // The last owner may be a task, which must not wait for the runtime's threads.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

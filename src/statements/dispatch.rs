@@ -145,7 +145,8 @@ fn refuse(cursor: &Cursor<'_>) -> Error {
             .filter_map(|(words, _)| words.get(1).copied())
             .collect();
         let hint = match cursor.peek() {
-            Some(Token::Word(w)) => suggest::nearest(&w.value, &second).map(|n| format!("Perhaps you meant {first} {n}.")),
+            Some(Token::Word(w)) => suggest::nearest(&w.value, &second)
+                .map(|n| format!("Perhaps you meant {first} {n}.")),
             _ => None,
         };
         return cursor.error(None).maybe_hint(hint);

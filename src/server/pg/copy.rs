@@ -38,7 +38,10 @@ pub(super) async fn receive(
         match message {
             Ok(Message::CopyData(data)) => {
                 // A push that is stopped in the middle ends the COPY; nothing has been inserted.
-                link.drive(Some(cancel), target.push(&data)).await?;
+                if let Err(failure) = link.drive(Some(cancel), target.push(&data)).await {
+                    give_up(link, target, "the COPY failed").await;
+                    return Err(failure);
+                }
             }
             Ok(Message::CopyDone) => return link.drive(None, target.finish()).await,
             Ok(Message::CopyFail(reason)) => {
