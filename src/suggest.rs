@@ -20,7 +20,7 @@ pub fn nearest<'a, S: AsRef<str>>(wanted: &str, known: &'a [S]) -> Option<&'a st
         {
             distance = distance.min(bound);
         }
-        let closer = best.is_none_or(|(d, n)| distance < d || (distance == d && name < n));
+        let closer = best.is_none_or(|(d, n)| (distance, name.len(), name) < (d, n.len(), n));
         if distance <= bound && closer {
             best = Some((distance, name));
         }

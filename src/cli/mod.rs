@@ -1,5 +1,6 @@
 //! The commands of the binary.
 
+mod demo;
 mod serve;
 mod sql;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Serve PostgreSQL clients.
     Serve(serve::ServeArgs),
+    /// Show what Cenote does: real data from bronze to predictions, every statement with its result.
+    Demo(demo::DemoArgs),
     /// Run SQL on a warehouse without a server: scripts, commands, or a shell.
     Sql(sql::SqlArgs),
 }
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
     start_log();
     match cli.command {
         Command::Serve(args) => serve::serve(&args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Sql(mut args) => {
             if let Some(matches) = matches.subcommand_matches("sql") {
                 args.take_order(matches);

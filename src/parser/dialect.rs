@@ -73,7 +73,7 @@ impl Dialect for CenoteDialect {
         supports_numeric_literal_underscores, supports_array_typedef_with_brackets,
         supports_geometric_types, supports_set_names, supports_alter_column_type_using,
         supports_notnull_operator, supports_interval_options, supports_insert_table_alias,
-        supports_create_table_like_parenthesized, supports_select_wildcard_with_alias,
+        supports_create_table_like_parenthesized,
         supports_comma_separated_trim, supports_xml_expressions, supports_comment_optimizer_hint,
     }
 }

@@ -14,5 +14,5 @@ mod tokens;
 pub use clauses::{ModelReference, OptionValue, Options, fold_ident, object_name, quote_ident};
 pub use cursor::Cursor;
 pub use dialect::CenoteDialect;
-pub use rewrite::{STAR_MARKER, rewrite_tokens};
+pub use rewrite::{NOTHING_MARKER, STAR_MARKER, rewrite_tokens};
 pub use tokens::{Script, TokenSlice};

@@ -5,6 +5,7 @@
 //! | `t@v5` | `t VERSION AS OF 5` |
 //! | `f(…, TABLE s.t)` | `f(…, (SELECT * FROM s.t))` |
 //! | `ML.F(MODEL s.m@x, …)` | `ML.F('s.m@x', …)` |
+//! | `DO NOTHING` in MERGE | an assignment to, a value of, [`NOTHING_MARKER`] |
 //! | `UPDATE SET *`, `INSERT *` in MERGE | an assignment to, a value of, [`STAR_MARKER`] |
 //!
 //! New tokens take the place of the token that they replace, so errors still point at it.
@@ -16,6 +17,9 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 /// The column name that stands for `*` in MERGE's `UPDATE SET *` and `INSERT *`; no user can write
 /// it, since a column name holds no control character.
 pub const STAR_MARKER: &str = "\u{1}*";
+
+/// The column name that stands for MERGE's `DO NOTHING`, as [`STAR_MARKER`] does for `*`.
+pub const NOTHING_MARKER: &str = "\u{1}nothing";
 
 /// Rewrites a statement's tokens. The second list says, for each token and for the end, which of
 /// the statement's own tokens it came from.
@@ -48,6 +52,7 @@ impl Rewriter<'_> {
             .or_else(|| self.table_argument(i))
             .or_else(|| self.model_argument(i))
             .or_else(|| self.merge_star(i))
+            .or_else(|| self.merge_nothing(i))
             .unwrap_or_else(|| {
                 self.push(i, self.source[i].token.clone());
                 1
@@ -155,6 +160,33 @@ impl Rewriter<'_> {
         let reference = self.slice.text_of(i + 1, end).to_owned();
         self.push(i, Token::SingleQuotedString(reference));
         Some(end - i)
+    }
+
+    /// `THEN DO NOTHING`: an INSERT where the clause takes one, else an UPDATE.
+    fn merge_nothing(&mut self, i: usize) -> Option<usize> {
+        let follows = i > 0 && self.is_word(i - 1, "THEN");
+        if !follows || !self.is_word(i, "DO") || !self.is_word(i + 1, "NOTHING") {
+            return None;
+        }
+        let when = (0..i).rev().find(|j| self.is_word(*j, "WHEN"))?;
+        let by_source = self.is_word(when + 3, "BY") && self.is_word(when + 4, "SOURCE");
+        let marker = Token::Word(Word {
+            value: NOTHING_MARKER.to_owned(),
+            quote_style: Some('"'),
+            keyword: Keyword::NoKeyword,
+        });
+        if self.is_word(when + 1, "NOT") && !by_source {
+            self.push_words(i, &["INSERT", "VALUES"]);
+            self.push(i, Token::LParen);
+            self.push(i, marker);
+            self.push(i, Token::RParen);
+        } else {
+            self.push_words(i, &["UPDATE", "SET"]);
+            self.push(i, marker);
+            self.push(i, Token::Eq);
+            self.push_words(i, &["NULL"]);
+        }
+        Some(2)
     }
 
     /// `UPDATE SET *` and `INSERT *`.

@@ -50,7 +50,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use sqlparser::ast::{Query, Statement};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -141,6 +141,8 @@ pub struct Planned {
     pub state: SessionState,
     /// What it reads.
     pub reads: Reads,
+    /// Types that the text gives to parameters.
+    parameters: HashMap<usize, DataType>,
 }
 
 /// What a query reads, through all its views.
@@ -256,7 +258,8 @@ impl<'a> Planner<'a> {
             .statement_to_plan(statement)
             .await
             .map_err(|e| relations::explain_failure(e, slice, &models))?;
-        Ok(Planned { plan: names::widen_unsigned(plan)?, state, reads })
+        let parameters = std::mem::take(&mut rewritten.parameters);
+        Ok(Planned { plan: names::widen_unsigned(plan)?, state, reads, parameters })
     }
 
     /// The same planner, one view deeper, with that view's search_path.
@@ -294,6 +297,11 @@ impl<'a> Planner<'a> {
 }
 
 impl Planned {
+    /// A plan that was made by hand, over relations that need no name.
+    pub fn new(plan: LogicalPlan, state: SessionState, reads: Reads) -> Self {
+        Self { plan, state, reads, parameters: HashMap::new() }
+    }
+
     /// The result's columns as the client sees them.
     pub fn schema(&self) -> SchemaRef {
         let fields: Vec<Field> = self
@@ -315,7 +323,10 @@ impl Planned {
             .plan
             .get_parameter_types()?
             .into_iter()
-            .filter_map(|(name, t)| Some((name.strip_prefix('$')?.parse().ok()?, t)))
+            .filter_map(|(name, t)| {
+                let number: usize = name.strip_prefix('$')?.parse().ok()?;
+                Some((number, t.or_else(|| self.parameters.get(&number).cloned())))
+            })
             .collect())
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Rewritten {
     pub models: HashSet<String>,
     /// A file that was read, if any.
     pub unpinned: Option<String>,
+    /// Types that the text gives to parameters: `$1::integer`, a model's feature.
+    pub parameters: HashMap<usize, arrow::datatypes::DataType>,
     /// The text names the hidden column of feature tables.
     pub mentions_committed_at: bool,
 }
@@ -131,6 +133,15 @@ pub(super) fn argument_text(
     }
 }
 
+/// The number of a parameter such as `$1`.
+pub(super) fn placeholder(expr: &Expr) -> Option<usize> {
+    let Expr::Value(value) = expr else { return None };
+    match &value.value {
+        Value::Placeholder(name) => name.strip_prefix('$')?.parse().ok().filter(|n| *n > 0),
+        _ => None,
+    }
+}
+
 /// The folded name and the value of a named argument, in either of sqlparser's forms.
 pub(super) fn named(argument: &FunctionArg) -> Option<(String, &Expr)> {
     match argument {
@@ -204,6 +215,12 @@ impl VisitorMut for Rewriter<'_> {
 
 impl Rewriter<'_> {
     fn expression(&mut self, expr: &mut Expr) -> std::result::Result<(), Failure> {
+        if let Expr::Cast { expr: inner, data_type, .. } = &*expr
+            && let Some(number) = placeholder(inner)
+            && let Ok(sql_type) = super::sql_type_of(data_type)
+        {
+            self.out.parameters.entry(number).or_insert_with(|| sql_type.arrow());
+        }
         match expr {
             Expr::Function(function) if is_model_scalar(&function.name) => {
                 *expr = self.model_call(function)?;
@@ -268,6 +285,11 @@ impl Rewriter<'_> {
             return fail(error, span);
         }
         let arguments = feature_arguments(model, rest, span)?;
+        for (argument, feature) in arguments.iter().zip(&model.model.signature().features) {
+            if let Some(number) = placeholder(argument) {
+                self.out.parameters.entry(number).or_insert_with(|| feature.data_type.clone());
+            }
+        }
         let name = self.register(&name, model, question);
         Ok(call(&name, arguments, span))
     }

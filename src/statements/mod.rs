@@ -14,7 +14,7 @@ pub mod table;
 pub use dispatch::parse;
 
 use crate::config::Settings;
-use crate::error::{Error, Notice, Result};
+use crate::error::{Error, Notice, Result, Severity};
 use crate::format::CopyOptions;
 use crate::parser::TokenSlice;
 use crate::planner::{Canceller, Environment, Parameters, Planner, Services};
@@ -170,6 +170,14 @@ impl Execution<'_> {
 
     /// Sends a notice; the client may be gone, which the statement need not know.
     pub fn notice(&self, notice: Notice) {
+        let least = self.settings.get("client_min_messages").unwrap_or("notice");
+        let wanted = match notice.severity {
+            Severity::Notice => !matches!(least, "warning" | "error"),
+            Severity::Warning => least != "error",
+        };
+        if !wanted {
+            return;
+        }
         let _ = self.notices.send(notice);
     }
 

@@ -1,8 +1,8 @@
 //! `cenote sql`: scripts, single commands and a shell on a warehouse, without a server.
 
-mod print;
+pub(super) mod print;
 mod report;
-mod run;
+pub(super) mod run;
 mod script;
 mod shell;
 
@@ -81,7 +81,7 @@ fn run_all(args: &SqlArgs) -> Result<bool> {
             Error::new(SqlState::IoError, format!("cannot start threads: {e}")).source(e)
         })?;
     let engine = runtime.block_on(Engine::open(&args.data))?;
-    let mut runner = Runner::new(&engine, runtime, args.format)?;
+    let mut runner = Runner::new(&engine, runtime, args.format, Vec::new())?;
     if args.sources.is_empty() {
         if std::io::stdin().is_terminal() {
             return shell::run(&mut runner).map(|()| true);

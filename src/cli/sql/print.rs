@@ -12,7 +12,7 @@ const LOOK_AHEAD: usize = 10_000;
 
 /// The form of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum OutputFormat {
+pub(in crate::cli) enum OutputFormat {
     /// psql's aligned tables.
     Table,
     /// Comma-separated values with a header.

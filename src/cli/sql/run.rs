@@ -25,7 +25,7 @@ const COPY_PIECE: usize = 64 * 1024;
 
 /// How a script ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(in crate::cli) enum Ended {
     Done,
     /// `\q`
     Quit,
@@ -48,11 +48,13 @@ pub(super) enum CopySource<'s, 'a> {
 }
 
 /// A session with its way to the terminal.
-pub(super) struct Runner {
+pub(in crate::cli) struct Runner {
     link: Link,
     session: Session,
     options: PrintOptions,
     timing: bool,
+    /// Statements of scripts are printed before their results.
+    echo: bool,
     runtime: Arc<Runtime>,
 }
 
@@ -64,16 +66,14 @@ struct Link {
 }
 
 impl Runner {
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         engine: &Arc<Engine>,
         runtime: Runtime,
         format: OutputFormat,
+        settings: Vec<(String, String)>,
     ) -> Result<Self> {
-        let startup = Startup {
-            user: "cenote".into(),
-            database: "cenote".into(),
-            settings: vec![("application_name".into(), "cenote sql".into())],
-        };
+        let mut startup = Startup { user: "cenote".into(), database: "cenote".into(), settings };
+        startup.settings.push(("application_name".into(), "cenote sql".into()));
         let entered = runtime.enter();
         let (session, notices) = Session::new(engine, &startup)?;
         drop(entered);
@@ -89,8 +89,14 @@ impl Runner {
             session,
             options: PrintOptions::default(),
             timing: false,
+            echo: false,
             runtime: Arc::new(runtime),
         })
+    }
+
+    /// Prints the statements of scripts before their results.
+    pub(in crate::cli) fn echo(&mut self) {
+        self.echo = true;
     }
 
     /// Where the session stands, for the prompt.
@@ -99,7 +105,7 @@ impl Runner {
     }
 
     /// Runs a script; errors are told on standard error, with the place in the file.
-    pub(super) fn script(&mut self, text: &str, file: Option<&str>, go_on: bool) -> Ended {
+    pub(in crate::cli) fn script(&mut self, text: &str, file: Option<&str>, go_on: bool) -> Ended {
         let mut script = Script::new(text);
         while let Some(piece) = script.next_piece() {
             let (text, line) = match piece {
@@ -117,6 +123,10 @@ impl Runner {
                     }
                 },
             };
+            if self.echo {
+                // A reader that went away shows in the results' own output.
+                let _ = writeln!(self.link.out, "{text};");
+            }
             let place = file.map(|file| Place { file: file.to_owned(), line });
             let source = match file {
                 Some(_) => CopySource::Script(&mut script),

@@ -224,7 +224,8 @@ impl CreateFeatureTable {
         let mut definition =
             columns::define(cx.slice, &name.name, &self.columns, &self.constraints)?;
         if let Some(planned) = planned {
-            definition.columns = create_table::query_columns(planned, Vec::new()).map_err(place)?;
+            definition.columns =
+                create_table::query_columns(planned, Vec::new(), &[]).map_err(place)?;
         }
         let given: Vec<(String, usize)> = match (&self.primary_key, definition.primary_key) {
             (Some(given), _) => given.clone(),

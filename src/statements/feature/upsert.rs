@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
     async fn stream(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
         let services = &self.environment.services;
         let state = services.base().clone();
-        Planned { plan, state, reads: Reads::default() }.stream(services, self.canceller).await
+        Planned::new(plan, state, Reads::default()).stream(services, self.canceller).await
     }
 
     async fn keep_history(

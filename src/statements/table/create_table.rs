@@ -26,6 +26,8 @@ pub struct CreateTable {
     position: usize,
     or_replace: bool,
     if_not_exists: bool,
+    /// Names for the columns of the query.
+    names: Vec<String>,
     columns: Vec<ColumnDef>,
     constraints: Vec<TableConstraint>,
     partition_by: Vec<String>,
@@ -44,6 +46,11 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     cursor.expect(&["CREATE"])?;
     let or_replace = cursor.accept(&["OR", "REPLACE"]);
     cursor.expect(&["TABLE"])?;
+    if or_replace && cursor.peek_words(&["IF", "NOT", "EXISTS"]) {
+        return Err(
+            cursor.error(Some("a table's name: OR REPLACE and IF NOT EXISTS exclude each other"))
+        );
+    }
     let if_not_exists = cursor.if_not_exists();
     let position = cursor.position();
     let mut out = CreateTable {
@@ -51,6 +58,7 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         position,
         or_replace,
         if_not_exists,
+        names: Vec::new(),
         columns: Vec::new(),
         constraints: Vec::new(),
         partition_by: Vec::new(),
@@ -71,8 +79,12 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     }
     if cursor.peek() == Some(&Token::LParen) {
         let close = cursor.closing_parenthesis()?;
-        let list = slice.range(cursor.index(), close);
-        (out.columns, out.constraints) = list.parse_all(|p| p.parse_columns())?;
+        if let Some(names) = plain_names(&cursor, close) {
+            out.names = names;
+        } else {
+            let list = slice.range(cursor.index(), close);
+            (out.columns, out.constraints) = list.parse_all(|p| p.parse_columns())?;
+        }
         cursor.seek(close);
     }
     while !cursor.at_end() && !cursor.peek_words(&["AS"]) {
@@ -87,6 +99,20 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         return Err(cursor.error(Some("columns, or AS and a query")));
     }
     Ok(Arc::new(out))
+}
+
+/// The names of `(a, b)` in front of AS: columns that take their types from the query.
+fn plain_names(cursor: &Cursor<'_>, close: usize) -> Option<Vec<String>> {
+    let mut inner = cursor.clone();
+    inner.advance();
+    let mut names = Vec::new();
+    loop {
+        names.push(inner.identifier("a column's name").ok()?);
+        if !inner.accept_token(&Token::Comma) {
+            break;
+        }
+    }
+    (inner.accept_token(&Token::RParen) && inner.index() == close).then_some(names)
 }
 
 /// Takes `WITH [NO] DATA` off the end.
@@ -239,7 +265,7 @@ impl CreateTable {
             .position(self.position));
         }
         if let Some(planned) = planned {
-            definition.columns = query_columns(planned, definition.columns)
+            definition.columns = query_columns(planned, definition.columns, &self.names)
                 .map_err(|e| e.position_or(Some(self.position)))?;
         }
         for column in &self.partition_by {
@@ -346,7 +372,14 @@ pub fn folder(name: &QualifiedName, id: &str) -> String {
 }
 
 /// The columns of a query's result: the given names, if any, with the query's types.
-pub fn query_columns(planned: &Planned, given: Vec<Column>) -> Result<Vec<Column>> {
+///
+/// # Errors
+/// 42601 for a wrong number of names, 42701 and 42602 for names that no table can have.
+pub fn query_columns(
+    planned: &Planned,
+    given: Vec<Column>,
+    names: &[String],
+) -> Result<Vec<Column>> {
     let schema = planned.plan.schema();
     if !given.is_empty() {
         if given.len() != schema.fields().len() {
@@ -357,9 +390,12 @@ pub fn query_columns(planned: &Planned, given: Vec<Column>) -> Result<Vec<Column
         }
         return Ok(given);
     }
+    if names.len() > schema.fields().len() {
+        return Err(Error::new(SqlState::SyntaxError, "too many column names were specified"));
+    }
     let mut out: Vec<Column> = Vec::new();
-    for field in schema.fields() {
-        let name = display_name(field.name());
+    for (i, field) in schema.fields().iter().enumerate() {
+        let name = names.get(i).map_or_else(|| display_name(field.name()), String::as_str);
         columns::check_column_name(name).map_err(|e| {
             e.maybe_hint(Some(format!("Give the column another name: … AS {}.", suggestion(name))))
         })?;
@@ -428,13 +464,35 @@ pub fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
     }
     for column in &table.columns {
         if let Some(default) = &column.default {
-            let empty = datafusion::common::DFSchema::empty();
-            cx.services().base().create_logical_expr(default, &empty).map_err(|e| {
-                Error::from(e)
-                    .column(&column.name)
-                    .detail(format!("The default of column \"{}\" is {default}.", column.name))
-            })?;
+            check_default(cx, column, default)?;
         }
     }
     Ok(())
+}
+
+/// Refuses a default that no assignment casts to its column.
+fn check_default(cx: &Execution<'_>, column: &Column, default: &str) -> Result<()> {
+    use datafusion::logical_expr::ExprSchemable;
+    let empty = datafusion::common::DFSchema::empty();
+    let expr = cx.services().base().create_logical_expr(default, &empty).map_err(|e| {
+        Error::from(e)
+            .column(&column.name)
+            .detail(format!("The default of column \"{}\" is {default}.", column.name))
+    })?;
+    let given = expr.get_type(&empty)?;
+    let is_literal = matches!(expr, datafusion::logical_expr::Expr::Literal(..));
+    let untyped = is_literal && given.is_string();
+    if untyped || rows::assignable(&given, &column.sql_type.arrow()) {
+        return Ok(());
+    }
+    let shown = SqlType::from_arrow(&given).map_or_else(|_| given.to_string(), |t| t.to_string());
+    Err(Error::new(
+        SqlState::DatatypeMismatch,
+        format!(
+            "column \"{}\" is of type {} but default expression is of type {shown}",
+            column.name, column.sql_type
+        ),
+    )
+    .column(&column.name)
+    .hint("You will need to rewrite or cast the expression."))
 }

@@ -4,7 +4,7 @@ use super::names;
 use crate::catalog::{CatalogOp, Dependency, Relation, Table};
 use crate::error::{Error, Notice, Result};
 use crate::parser::{Cursor, TokenSlice};
-use crate::planner::resolve_relation;
+use crate::planner::{resolve_relation, split_name};
 use crate::sqlstate::SqlState;
 use crate::statements::{Execution, Kind, Response, Statement};
 use sqlparser::tokenizer::Token;
@@ -78,6 +78,11 @@ impl DropTable {
                 let shown = parts.last().map_or("", String::as_str);
                 cx.notice(Notice::notice(format!("table \"{shown}\" does not exist, skipping")));
                 return Ok(());
+            }
+            if let (Some(schema), _) = split_name(parts.to_vec())?
+                && catalog.schema(&schema).is_none()
+            {
+                return Err(names::missing_schema(&catalog, &schema));
             }
             // The resolver's error has the nearest name; PostgreSQL says "table" here.
             let error = match resolve_relation(cx.transaction, &cx.environment.search_path, parts) {

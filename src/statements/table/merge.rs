@@ -12,7 +12,7 @@ use crate::catalog::Table;
 use crate::delta::changes::{ChangeKind, DELETE, DuplicatePolicy, INSERT, KIND_COLUMN, UPDATE};
 use crate::delta::scan::ROW_COLUMN;
 use crate::error::{Error, Result};
-use crate::parser::{STAR_MARKER, TokenSlice, fold_ident, object_name};
+use crate::parser::{NOTHING_MARKER, STAR_MARKER, TokenSlice, fold_ident, object_name};
 use crate::planner::{
     Parameters, Planned, Planner, identifier, parse_expression, parse_query, select,
 };
@@ -60,6 +60,8 @@ enum Action {
     /// None is `SET *`.
     Update(Option<Vec<(ObjectName, Expr)>>),
     Delete,
+    /// The pair is left alone, and no later clause takes it.
+    Nothing,
     /// Columns and values; none is `INSERT *`.
     Insert(Option<(Vec<ObjectName>, Vec<Expr>)>),
 }
@@ -86,7 +88,8 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
             let action = action(slice, clause.action)?;
             let fits = matches!(
                 (&action, when),
-                (Action::Insert(_), When::NotMatched)
+                (Action::Nothing, _)
+                    | (Action::Insert(_), When::NotMatched)
                     | (
                         Action::Update(_) | Action::Delete,
                         When::Matched | When::NotMatchedBySource
@@ -102,7 +105,14 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
             }
         })
         .collect::<Result<Vec<_>>>()?;
+    if clauses.is_empty() {
+        return Err(slice.syntax_error(slice.tokens().len(), Some("WHEN")));
+    }
     Ok(Arc::new(Merge { target: merge.table, source: merge.source, on: *merge.on, clauses }))
+}
+
+fn is_nothing(name: &ObjectName) -> bool {
+    object_name(name).last().is_some_and(|n| n == NOTHING_MARKER)
 }
 
 fn is_star(name: &ObjectName) -> bool {
@@ -123,6 +133,9 @@ fn action(slice: &TokenSlice, action: MergeAction) -> Result<Action> {
             let mut out = Vec::new();
             for assignment in update.assignments {
                 match assignment.target {
+                    AssignmentTarget::ColumnName(name) if is_nothing(&name) => {
+                        return Ok(Action::Nothing);
+                    }
                     AssignmentTarget::ColumnName(name) if is_star(&name) => {
                         return Ok(Action::Update(None));
                     }
@@ -143,6 +156,11 @@ fn action(slice: &TokenSlice, action: MergeAction) -> Result<Action> {
                 return refuse("INSERT of several rows");
             }
             let row = values.rows.remove(0).content;
+            let word =
+                |marker: &str| matches!(row.as_slice(), [Expr::Identifier(i)] if i.value == marker);
+            if word(NOTHING_MARKER) {
+                return Ok(Action::Nothing);
+            }
             let star = matches!(row.as_slice(), [Expr::Identifier(i)] if i.value == STAR_MARKER);
             Ok(Action::Insert((!star).then_some((insert.columns, row))))
         }
@@ -205,17 +223,16 @@ impl Merge {
         let table = &target.table;
         let mut items: Vec<(Expr, String)> =
             target.row_ids().into_iter().map(|(e, name)| (e, name.to_owned())).collect();
-        let kinds = self.clauses.iter().map(|c| {
-            number(match c.action {
-                Action::Delete => DELETE,
-                Action::Update(_) => UPDATE,
-                Action::Insert(_) => INSERT,
-            })
+        let kinds = self.clauses.iter().map(|c| match c.action {
+            Action::Nothing => Expr::value(ast::Value::Null),
+            Action::Delete => number(DELETE),
+            Action::Update(_) => number(UPDATE),
+            Action::Insert(_) => number(INSERT),
         });
-        items.push((
-            cast(case(&conditions, kinds.collect(), None), ast::DataType::TinyInt(None)),
-            KIND_COLUMN.to_owned(),
-        ));
+        let kind = case(&conditions, kinds.collect(), None);
+        // Pairs that no clause takes, and those that one leaves alone, have no kind.
+        let taken = Expr::IsNotNull(Box::new(kind.clone()));
+        items.push((cast(kind, ast::DataType::TinyInt(None)), KIND_COLUMN.to_owned()));
         let news = self
             .clauses
             .iter()
@@ -236,8 +253,7 @@ impl Merge {
             join_operator: self.join(JoinConstraint::On(self.on.clone())),
         };
         let from = vec![TableWithJoins { relation: source, joins: vec![join] }];
-        let any = conditions.into_iter().reduce(or);
-        target.plan(slice, planner, select(items, from, any), parameters).await
+        target.plan(slice, planner, select(items, from, Some(taken)), parameters).await
     }
 
     fn join(&self, on: JoinConstraint) -> JoinOperator {
@@ -351,7 +367,7 @@ fn new_row(
         other => Ok(other.clone()),
     };
     match &clause.action {
-        Action::Delete => Ok(HashMap::new()),
+        Action::Delete | Action::Nothing => Ok(HashMap::new()),
         Action::Update(None) | Action::Insert(None) => from_source(),
         Action::Update(Some(assignments)) => {
             let names: Vec<ObjectName> = assignments.iter().map(|(n, _)| n.clone()).collect();
@@ -432,12 +448,4 @@ fn case(conditions: &[Expr], results: Vec<Expr>, otherwise: Option<Expr>) -> Exp
 
 fn and(left: Expr, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
-}
-
-fn or(left: Expr, right: Expr) -> Expr {
-    Expr::Nested(Box::new(Expr::BinaryOp {
-        left: Box::new(left),
-        op: BinaryOperator::Or,
-        right: Box::new(right),
-    }))
 }

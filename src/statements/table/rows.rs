@@ -143,7 +143,7 @@ pub fn check_assignments<'a>(
 }
 
 /// PostgreSQL's assignment casts, between the types that columns have.
-fn assignable(from: &DataType, to: &DataType) -> bool {
+pub fn assignable(from: &DataType, to: &DataType) -> bool {
     let is_text =
         |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let is_time =
