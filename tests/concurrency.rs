@@ -24,8 +24,12 @@ fn two_sessions_train_and_predict_while_a_third_inserts() {
         execute(
             &client,
             "CREATE TABLE points (batch bigint, x double precision, y double precision);
-             INSERT INTO points SELECT 0, n, 1 + 2 * n FROM generate_series(1, 10) AS t(n);
-             CREATE MODEL shared PREDICT y USING linear_regression AS SELECT x, y FROM points",
+             INSERT INTO points SELECT 0, n, 1 + 2 * n FROM generate_series(1, 10) AS t(n)",
+        )
+        .await;
+        execute(
+            &client,
+            "CREATE MODEL shared PREDICT y USING linear_regression AS SELECT x, y FROM points",
         )
         .await;
 

@@ -276,10 +276,7 @@ fn a_torn_last_record_is_recognised_and_nothing_is_lost() {
         assert!(said.contains("damaged") || said.contains("XX001"), "{length} bytes: {said}");
         let said =
             Server::try_start(&data).map(|_| ()).expect_err("a torn record is not passed over");
-        assert!(
-            said.contains(&*last.file_name().expect("a name").to_string_lossy()),
-            "it names the record: {said}"
-        );
+        assert!(said.contains("record 4 of the warehouse log"), "it names the record: {said}");
     }
     // One bit of a whole record.
     let mut flipped = whole.clone();

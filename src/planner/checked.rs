@@ -39,10 +39,14 @@ impl AnalyzerRule for NarrowLiterals {
             if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::Values(_)) {
                 return Ok(Transformed::no(plan));
             }
+            let mut schema = merge_schema(&plan.inputs());
+            if plan.inputs().is_empty() {
+                schema = plan.schema().as_ref().clone();
+            }
             let preserver = NamePreserver::new(&plan);
             let changed = plan.map_expressions(|expr| {
                 let name = preserver.save(&expr);
-                expr.transform_up(|expr| Ok(narrow(expr)))
+                expr.transform_up(|expr| Ok(narrow(float_operands(expr, &schema))))
                     .map(|t| t.update_data(|expr| name.restore(expr)))
             })?;
             // Nodes above a changed one hold its old types: every schema is computed again.
@@ -53,6 +57,36 @@ impl AnalyzerRule for NarrowLiterals {
 
     fn name(&self) -> &str {
         "narrow_literals"
+    }
+}
+
+/// A numeric beside a float is a float, as in PostgreSQL; DataFusion would make both numeric, which
+/// cannot hold large floats.
+fn float_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    let is_float = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_floating());
+    let to_float = |e: Expr| match e.get_type(schema) {
+        Ok(DataType::Decimal128(..)) => datafusion::logical_expr::cast(e, DataType::Float64),
+        _ => e,
+    };
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (left, right) = match (is_float(&left), is_float(&right)) {
+                (true, false) => (left, Box::new(to_float(*right))),
+                (false, true) => (Box::new(to_float(*left)), right),
+                _ => (left, right),
+            };
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        Expr::Between(mut between) if is_float(&between.expr) => {
+            between.low = Box::new(to_float(*between.low));
+            between.high = Box::new(to_float(*between.high));
+            Expr::Between(between)
+        }
+        Expr::InList(mut list) if is_float(&list.expr) => {
+            list.list = list.list.into_iter().map(to_float).collect();
+            Expr::InList(list)
+        }
+        other => other,
     }
 }
 

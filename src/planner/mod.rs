@@ -143,6 +143,8 @@ pub struct Planned {
     pub reads: Reads,
     /// Types that the text gives to parameters.
     parameters: HashMap<usize, DataType>,
+    /// The columns with the types that they have when the plan runs.
+    columns: SchemaRef,
 }
 
 /// What a query reads, through all its views.
@@ -259,7 +261,9 @@ impl<'a> Planner<'a> {
             .await
             .map_err(|e| relations::explain_failure(e, slice, &models))?;
         let parameters = std::mem::take(&mut rewritten.parameters);
-        Ok(Planned { plan: names::widen_unsigned(plan)?, state, reads, parameters })
+        let plan = names::widen_unsigned(plan)?;
+        let columns = columns_at_run_time(&plan, &state);
+        Ok(Planned { plan, state, reads, parameters, columns })
     }
 
     /// The same planner, one view deeper, with that view's search_path.
@@ -296,17 +300,29 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// The columns of a plan after the analyser, which types literals and coerces operands. Where it
+/// cannot (a parameter without a type), as the plan says.
+fn columns_at_run_time(plan: &LogicalPlan, state: &SessionState) -> SchemaRef {
+    let analyzed =
+        state.analyzer().execute_and_check(plan.clone(), &state.config_options(), |_, _| {});
+    let schema = match &analyzed {
+        Ok(analyzed) => analyzed.schema(),
+        Err(_) => plan.schema(),
+    };
+    Arc::new(schema.as_arrow().clone())
+}
+
 impl Planned {
     /// A plan that was made by hand, over relations that need no name.
     pub fn new(plan: LogicalPlan, state: SessionState, reads: Reads) -> Self {
-        Self { plan, state, reads, parameters: HashMap::new() }
+        let columns = columns_at_run_time(&plan, &state);
+        Self { plan, state, reads, parameters: HashMap::new(), columns }
     }
 
     /// The result's columns as the client sees them.
     pub fn schema(&self) -> SchemaRef {
         let fields: Vec<Field> = self
-            .plan
-            .schema()
+            .columns
             .fields()
             .iter()
             .map(|f| f.as_ref().clone().with_name(display_name(f.name())))

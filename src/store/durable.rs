@@ -425,5 +425,4 @@ impl ObjectStore for DurableStore {
 }
 
 #[cfg(test)]
-#[path = "durable_tests.rs"]
 mod tests;

@@ -125,7 +125,7 @@ impl Runner {
             };
             if self.echo {
                 // A reader that went away shows in the results' own output.
-                let _ = writeln!(self.link.out, "{text};");
+                let _ = writeln!(self.link.out, "{text};").and_then(|()| self.link.out.flush());
             }
             let place = file.map(|file| Place { file: file.to_owned(), line });
             let source = match file {

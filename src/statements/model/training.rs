@@ -120,7 +120,7 @@ impl Training<'_, '_> {
         }
         let version = self.version(&trained, &saved)?;
         let outcome = Outcome {
-            status: "succeeded",
+            status: "finished",
             n_rows: Some(trained.n_rows),
             artifact_hash: Some(&saved.hash),
             error: None,
