@@ -34,6 +34,7 @@ with psycopg.connect() as connection:
         "SELECT count(*) FROM colony WHERE species = %s AND mass > %s AND price = %s AND hatched = %s AND seen <= %s AND ringed = %s",
         ("Adélie", 3000.0, decimal.Decimal("12.5"), row[4], row[5], True)).fetchone()
     assert count == (1,), count
+    connection.commit()
 
     # A block that fails is rolled back, and the connection goes on.
     try:

@@ -140,7 +140,7 @@ fn values_survive_the_round_trip() {
 
         let nothing: Option<i32> = None;
         let row =
-            client.query_one("SELECT $1::integer IS NULL, $1", &[&nothing]).await.expect("SELECT");
+            client.query_one("SELECT $1::integer IS NULL, $1::integer", &[&nothing]).await.expect("SELECT");
         assert!(row.get::<_, bool>(0));
         assert_eq!(row.get::<_, Option<i32>>(1), None);
     });

@@ -80,8 +80,8 @@ fn act(name: &str) -> Act {
             txn.create_table(z).expect("a new table");
         }),
         "hold, insert" => Box::new(|txn, table| {
-            txn.hold_table(&table.id);
             txn.change(&table.id, insert(&random_id())).expect("changes");
+            txn.hold_table(&table.id);
         }),
         "load file" => Box::new(|txn, table| {
             txn.conflict_key("file:s3://b/f.csv");
