@@ -234,6 +234,7 @@ pub enum Severity {
 
 impl Notice {
     /// A NOTICE.
+    #[allow(clippy::self_named_constructors, reason = "a notice of level NOTICE")]
     pub fn notice(message: impl Into<String>) -> Self {
         Self::build(Severity::Notice, SqlState::SuccessfulCompletion, message.into())
     }

@@ -511,7 +511,7 @@ mod tests {
             let mut next = 1u32;
             while !open.is_empty() {
                 let level = open.remove(0);
-                let is_leaf = level == depth || draw() % 8 == 0;
+                let is_leaf = level == depth || draw().is_multiple_of(8);
                 let feature = if with_sets { draw() % 3 } else { draw() % 2 } as u32;
                 nodes.feature.push(if is_leaf { 0 } else { feature });
                 nodes.value.push((draw() % 1000) as f32 / 500.0 - 1.0);
@@ -565,8 +565,9 @@ mod tests {
     fn every_kernel_equals_the_naive_walk() {
         let mut draw = draws();
         let n = 203;
-        let mut number =
-            || if draw() % 10 == 0 { f64::NAN } else { (draw() % 2001) as f64 / 1000.0 - 1.0 };
+        let mut number = || {
+            if draw().is_multiple_of(10) { f64::NAN } else { (draw() % 2001) as f64 / 1000.0 - 1.0 }
+        };
         let a: Vec<f64> = (0..n).map(|_| number()).collect();
         let b: Vec<f64> = (0..n).map(|_| number()).collect();
         let slots: Vec<u32> = (0..n as u32).map(|i| i * 7 % 44).collect();

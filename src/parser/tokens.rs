@@ -164,12 +164,12 @@ impl TokenSlice {
         let mut parser = Parser::new(&CenoteDialect)
             .with_recursion_limit(RECURSION_LIMIT)
             .with_tokens_with_locations(tokens);
-        let tree = parse(&mut parser).map_err(|e| self.from_parser(&parser, e))?;
+        let tree = parse(&mut parser).map_err(|e| self.locate(&parser, e))?;
         let next = origins.get(parser.index()).copied().unwrap_or(self.tokens.len());
         Ok((tree, next))
     }
 
-    fn from_parser(&self, parser: &Parser, error: ParserError) -> Error {
+    fn locate(&self, parser: &Parser, error: ParserError) -> Error {
         let message = match error {
             ParserError::RecursionLimitExceeded => {
                 return Error::new(SqlState::StatementTooComplex, "statement is nested too deeply");

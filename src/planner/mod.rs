@@ -304,7 +304,7 @@ impl<'a> Planner<'a> {
 /// cannot (a parameter without a type), as the plan says.
 fn columns_at_run_time(plan: &LogicalPlan, state: &SessionState) -> SchemaRef {
     let analyzed =
-        state.analyzer().execute_and_check(plan.clone(), &state.config_options(), |_, _| {});
+        state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
     let schema = match &analyzed {
         Ok(analyzed) => analyzed.schema(),
         Err(_) => plan.schema(),

@@ -26,7 +26,7 @@ pub(super) enum VersionSpec {
     /// `VERSION AS OF n`, `@vN`, `AT (VERSION => n)`
     Version(i64),
     /// `TIMESTAMP AS OF e`, `AT (TIMESTAMP => e)`
-    Expression(Expr),
+    Expression(Box<Expr>),
     /// `AT (SNAPSHOT => n)`
     Snapshot(u64),
 }
@@ -83,13 +83,13 @@ pub(super) async fn load_models(
         .map_err(|(e, span)| e.position_or(place(span)))?;
     let mut models = HashMap::new();
     for (text, position) in wanted {
-        if !models.contains_key(&text) {
-            let reference =
-                ModelReference::from_text(&text).map_err(|e| e.position_or(position))?;
-            let model =
-                resolve_model(planner, &reference).await.map_err(|e| e.position_or(position))?;
-            models.insert(text, model);
+        if models.contains_key(&text) {
+            continue;
         }
+        let reference = ModelReference::from_text(&text).map_err(|e| e.position_or(position))?;
+        let model =
+            resolve_model(planner, &reference).await.map_err(|e| e.position_or(position))?;
+        models.insert(text, model);
     }
     Ok(models)
 }
@@ -480,7 +480,7 @@ fn version_spec(version: TableVersion) -> Result<VersionSpec> {
     match version {
         TableVersion::VersionAsOf(expr) => Ok(VersionSpec::Version(number(&expr)?)),
         TableVersion::TimestampAsOf(expr) | TableVersion::ForSystemTimeAsOf(expr) => {
-            Ok(VersionSpec::Expression(expr))
+            Ok(VersionSpec::Expression(Box::new(expr)))
         }
         TableVersion::Function(Expr::Function(function)) => {
             let FunctionArguments::List(list) = &function.args else {
@@ -492,7 +492,7 @@ fn version_spec(version: TableVersion) -> Result<VersionSpec> {
             };
             match name.as_str() {
                 "version" => Ok(VersionSpec::Version(number(value)?)),
-                "timestamp" => Ok(VersionSpec::Expression(value.clone())),
+                "timestamp" => Ok(VersionSpec::Expression(Box::new(value.clone()))),
                 "snapshot" => {
                     let n = number(value)?;
                     u64::try_from(n).map(VersionSpec::Snapshot).map_err(|_| not_a_version(value))

@@ -139,8 +139,10 @@ fn values_survive_the_round_trip() {
         assert_eq!(found.get::<_, i64>(0), 1);
 
         let nothing: Option<i32> = None;
-        let row =
-            client.query_one("SELECT $1::integer IS NULL, $1::integer", &[&nothing]).await.expect("SELECT");
+        let row = client
+            .query_one("SELECT $1::integer IS NULL, $1::integer", &[&nothing])
+            .await
+            .expect("SELECT");
         assert!(row.get::<_, bool>(0));
         assert_eq!(row.get::<_, Option<i32>>(1), None);
     });

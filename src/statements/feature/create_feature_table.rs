@@ -96,7 +96,8 @@ fn column_list(cursor: &mut Cursor<'_>, out: &mut CreateFeatureTable) -> Result<
     let end = cursor.closing_parenthesis()?;
     let mut start = cursor.index() + 1;
     let mut depth = 0usize;
-    for i in start..end {
+    let first = start;
+    for i in first..end {
         match slice.tokens()[i].token {
             Token::LParen => depth += 1,
             Token::RParen if depth > 0 => depth -= 1,

@@ -41,7 +41,7 @@ pub struct Copy {
 enum What {
     FromStdin(Vec<String>, Vec<String>),
     FromFile(Vec<String>, Vec<String>, String),
-    ToStdout(Query, TokenSlice),
+    ToStdout(Box<Query>, TokenSlice),
 }
 
 /// Parses COPY.
@@ -103,7 +103,7 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
                 Some(source) => source,
                 None => (table_query(&table, &names)?, slice.range(1, 2)),
             };
-            What::ToStdout(query, query_slice)
+            What::ToStdout(Box::new(query), query_slice)
         }
     };
     Ok(Arc::new(Copy { what, position, options, parquet: parquet || is_parquet_file }))
@@ -256,7 +256,7 @@ impl Statement for Copy {
         let place = |e: Error| e.position_or(Some(self.position));
         match &self.what {
             What::ToStdout(query, slice) => {
-                let planned = cx.planner().plan(slice, query.clone(), cx.parameters).await?;
+                let planned = cx.planner().plan(slice, Query::clone(query), cx.parameters).await?;
                 Ok(Response::CopyOut {
                     schema: planned.schema(),
                     stream: planned.stream(cx.services(), cx.canceller).await?,
@@ -270,7 +270,7 @@ impl Statement for Copy {
             What::FromFile(table, names, file) => {
                 let path = resolve_path(cx.environment.file_search_path.as_deref(), file)?;
                 let n = if self.parquet {
-                    self.from_parquet(cx, table, names, &path).await.map_err(place)?
+                    self.copy_parquet(cx, table, names, &path).await.map_err(place)?
                 } else {
                     let loader = self.loader(cx, table, names).map_err(place)?;
                     from_file(loader, cx, &path).await?
@@ -322,7 +322,7 @@ impl Copy {
         Loader::start(cx.environment, table, places, decoder, format)
     }
 
-    async fn from_parquet(
+    async fn copy_parquet(
         &self,
         cx: &Execution<'_>,
         table: &[String],
