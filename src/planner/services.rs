@@ -1,7 +1,7 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{checked, types};
+use super::{checked, operands, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -142,7 +142,7 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, threads: usize) -> Result<SessionSt
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
     let mut rules: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(checked::NarrowLiterals)];
+        vec![Arc::new(operands::Operands)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(checked::CheckedArithmetic));
     let mut state = SessionStateBuilder::new()
