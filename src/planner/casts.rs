@@ -1,6 +1,8 @@
 //! Casts as PostgreSQL does them: numbers round to integers, text is read in PostgreSQL's spellings.
 
+use crate::error::Error;
 use crate::format::{ColumnParser, EncodeSettings, SessionZone};
+use crate::sqlstate::SqlState;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
 use datafusion::common::tree_node::Transformed;
@@ -19,6 +21,8 @@ pub(super) fn check(cast: Cast, schema: &dyn ExprSchema, zone: &str) -> Transfor
     let how = if to.is_integer() && (from.is_floating() || matches!(from, DataType::Decimal128(..)))
     {
         How::Round
+    } else if matches!((&from, to), (DataType::Float64, DataType::Float32)) {
+        How::Narrow
     } else if from.is_string() && is_read_from_text(to) {
         How::Read { to: to.clone(), zone: zone.to_owned() }
     } else {
@@ -41,6 +45,8 @@ fn is_read_from_text(to: &DataType) -> bool {
 enum How {
     /// A number to a whole one of the same type.
     Round,
+    /// A double precision number to a real one, which may be too small for it.
+    Narrow,
     /// Text to a type; times without a zone are the session's.
     Read { to: DataType, zone: String },
 }
@@ -49,6 +55,7 @@ impl How {
     fn name(&self) -> &'static str {
         match self {
             How::Round => "round_to_integer",
+            How::Narrow => "narrow_to_real",
             How::Read { .. } => "text_input",
         }
     }
@@ -80,6 +87,7 @@ impl ScalarUDFImpl for Conversion {
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         Ok(match &self.how {
             How::Round => arguments[0].clone(),
+            How::Narrow => DataType::Float32,
             How::Read { to, .. } => to.clone(),
         })
     }
@@ -89,6 +97,7 @@ impl ScalarUDFImpl for Conversion {
         let array = args.args[0].to_array(if is_scalar { 1 } else { args.number_rows })?;
         let converted = match &self.how {
             How::Round => rounded(&array)?,
+            How::Narrow => narrowed(&array)?,
             How::Read { to, zone } => read(&array, to, zone)?,
         };
         if is_scalar {
@@ -119,6 +128,21 @@ fn rounded(array: &ArrayRef) -> Result<ArrayRef> {
         }
         _ => array.clone(),
     })
+}
+
+fn narrowed(array: &ArrayRef) -> Result<ArrayRef> {
+    let narrow = |value: f64| {
+        let real = value as f32;
+        if real.is_infinite() && value.is_finite() {
+            return Err(Error::new(
+                SqlState::NumericValueOutOfRange,
+                "value out of range: overflow",
+            ));
+        }
+        Ok(real)
+    };
+    let values = array.as_primitive::<Float64Type>();
+    Ok(Arc::new(values.try_unary::<_, Float32Type, Error>(narrow)?))
 }
 
 fn read(array: &ArrayRef, to: &DataType, zone: &str) -> Result<ArrayRef> {

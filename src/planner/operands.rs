@@ -8,10 +8,10 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ExprSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{BinaryExpr, Cast};
+use datafusion::logical_expr::expr::{BinaryExpr, Cast, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, cast, lit};
 use datafusion::optimizer::AnalyzerRule;
 
 /// What PostgreSQL's timestamp is.
@@ -40,7 +40,7 @@ impl AnalyzerRule for Operands {
             let changed = plan.map_expressions(|expr| {
                 let name = preserver.save(&expr);
                 expr.transform_up(|expr| {
-                    let expr = zones::at_time_zone(expr, &schema);
+                    let expr = merged_lists(zones::at_time_zone(expr, &schema));
                     let expr = untyped_operands(expr, &schema);
                     let expr = float_operands(expr, &schema);
                     Ok(narrow(date_arithmetic(expr, &schema)))
@@ -56,6 +56,43 @@ impl AnalyzerRule for Operands {
     fn name(&self) -> &str {
         "operands"
     }
+}
+
+/// Two lists over one value that leave nothing: DataFusion would make that a plain truth value, but
+/// for NULL it is NULL.
+fn merged_lists(expr: Expr) -> Expr {
+    let (left, op, right) = match expr {
+        Expr::Not(inner) => match *inner {
+            Expr::InList(list) => {
+                return Expr::InList(InList { negated: !list.negated, ..list });
+            }
+            other => return Expr::Not(Box::new(other)),
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => (left, op, right),
+        other => return other,
+    };
+    if let (Expr::InList(a), Expr::InList(b)) = (left.as_ref(), right.as_ref())
+        && a.expr == b.expr
+    {
+        let disjoint = a.list.iter().all(|e| !b.list.contains(e));
+        let within = |x: &InList, y: &InList| x.list.iter().all(|e| y.list.contains(e));
+        let null = || Box::new(lit(ScalarValue::Boolean(None)));
+        let never = match (op, a.negated, b.negated) {
+            (Operator::And, false, false) => disjoint,
+            (Operator::And, false, true) => within(a, b),
+            (Operator::And, true, false) => within(b, a),
+            _ => false,
+        };
+        if never {
+            let left = Box::new(Expr::IsNull(a.expr.clone()));
+            return Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right: null() });
+        }
+        if op == Operator::Or && a.negated && b.negated && disjoint {
+            let left = Box::new(Expr::IsNotNull(a.expr.clone()));
+            return Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right: null() });
+        }
+    }
+    Expr::BinaryExpr(BinaryExpr { left, op, right })
 }
 
 /// A text literal that is compared with something of another type is read as that type.
@@ -154,6 +191,12 @@ fn date_arithmetic(expr: Expr, schema: &dyn ExprSchema) -> Expr {
             op: op @ (Operator::Plus | Operator::Minus),
             right,
         }) => {
+            if op == Operator::Minus && is_date(&left) && is_date(&right) {
+                // The days between them.
+                let days = |e: Expr| Box::new(cast(e, DataType::Int32));
+                let (left, right) = (days(*left), days(*right));
+                return Expr::BinaryExpr(BinaryExpr { left, op, right });
+            }
             let (left, right) = if is_date(&left) && is_interval(&right) {
                 (Box::new(cast(*left, MICROSECONDS)), right)
             } else if is_interval(&left) && is_date(&right) {
@@ -167,6 +210,17 @@ fn date_arithmetic(expr: Expr, schema: &dyn ExprSchema) -> Expr {
             let (left, right) = match (is_date(&left), is_date(&right)) {
                 (true, false) => (left, Box::new(back_to_date(*right, &is_date))),
                 (false, true) => (Box::new(back_to_date(*left, &is_date)), right),
+                _ => (left, right),
+            };
+            // DataFusion would compare in nanoseconds, which end in the year 2262.
+            let is_timestamp = |e: &Expr| e.get_type(schema).is_ok_and(|t| t == MICROSECONDS);
+            let (left, right) = match (is_date(&left), is_date(&right)) {
+                (true, false) if is_timestamp(&right) => {
+                    (Box::new(cast(*left, MICROSECONDS)), right)
+                }
+                (false, true) if is_timestamp(&left) => {
+                    (left, Box::new(cast(*right, MICROSECONDS)))
+                }
                 _ => (left, right),
             };
             Expr::BinaryExpr(BinaryExpr { left, op, right })
