@@ -24,7 +24,8 @@ REFUSALS = {"21000", "22001", "22003", "22012", "23502", "23514"}
 def new_duckdb() -> duckdb.DuckDBPyConnection:
     """DuckDB with PostgreSQL's meaning of division, order of NULLs and time zone."""
     duck = duckdb.connect()
-    for setting in ["integer_division = true", "default_null_order = 'postgres'", "TimeZone = 'UTC'", "threads = 1"]:
+    for setting in ["integer_division = true", "default_null_order = 'postgres'", "TimeZone = 'UTC'",
+                    "order_by_non_integer_literal = true", "threads = 1"]:
         duck.execute(f"SET {setting}")
     return duck
 

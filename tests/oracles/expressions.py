@@ -7,9 +7,16 @@ zero), text of floating point, abs, greatest and least of wild floats (the sign 
 
 from __future__ import annotations
 
-from .faults import is_open
-from .values import BIGINT, KINDS, TEXT, Column, Kind, Values, literal, quoted
+import datetime
+from decimal import Decimal
 
+from .faults import is_open
+from .values import BIGINT, KINDS, TEXT, UTC, Column, Kind, Values, literal, quoted
+
+# What every list of IN holds, so that no two of them have nothing in common.
+COMMON = {"boolean": True, "integer": 7, "float": 0.5, "numeric": Decimal("0.500"), "text": "a", "bytea": b"a",
+          "date": datetime.date(2024, 1, 1), "timestamp": datetime.datetime(2024, 1, 1),
+          "timestamptz": datetime.datetime(2024, 1, 1, tzinfo=UTC)}
 COMPARISONS = ["=", "<>", "<", "<=", ">", ">="]
 # Two columns of these families are compared with each other.
 MIXED = {"integer": ["integer", "numeric", "float"], "date": ["date", "timestamp"]}
@@ -38,7 +45,7 @@ class Expressions:
             return self.constant(self.rng.choice(candidates).kind if candidates else FAMILY_KIND[family])
         if self.rng.random() < 0.25:
             return self.choice_of(family, depth - 1)
-        make = {"boolean": self.predicate, "integer": self.integer, "float": self.float, "numeric": self.numeric,
+        make = {"boolean": self.parenthesised, "integer": self.integer, "float": self.float, "numeric": self.numeric,
                 "text": self.text, "date": self.date, "timestamp": self.timestamp}.get(family)
         return make(depth - 1) if make else self.of(family, 0)
 
@@ -63,7 +70,7 @@ class Expressions:
         forms = [f"length({self.of('text', depth)})", f"strpos({self.of('text', depth)}, {quoted('a')})", f"({a}) % {n}"]
         if not self.values.is_wild:
             forms += [f"(CAST({a} AS bigint) + {b})", f"(CAST({a} AS bigint) - {b})", f"({a}) * CAST({n} AS bigint)",
-                      f"({a}) / {n}", f"abs({a})", f"sign({a})", f"-({a})", f"({self.of('date', 0)} - {self.of('date', 0)})",
+                      f"({a}) / {n}", f"abs({a})", f"CAST(sign({a}) AS bigint)", f"-({a})", f"({self.of('date', 0)} - {self.of('date', 0)})",
                       f"CAST(extract({self.rng.choice(['year', 'quarter', 'month', 'week', 'day', 'dow', 'isodow', 'doy'])} "
                       f"FROM {self.of('date', depth)}) AS bigint)",
                       f"CAST(extract({self.rng.choice(['year', 'month', 'day', 'hour', 'minute'])} "
@@ -78,9 +85,10 @@ class Expressions:
         a, b = self.of("float", depth), self.of("float", 0)
         if self.values.is_wild:
             return a if is_open("negative NaN") else f"-({a})"
+        double = f"CAST({a} AS double precision)" if is_open("functions of real") else a
         forms = [f"-({a})", f"abs({a})", f"({a} + {b})", f"({a} - {b})", f"({a}) * 2", f"({a}) / 4", f"floor({a})", f"ceil({a})",
-                 f"trunc({a})", f"sqrt(abs({a}))", f"CAST({self.of('integer', depth)} AS double precision)",
-                 f"CAST({self.of('numeric', depth)} AS double precision)", f"ln(abs({a}) + 1)", f"sign({a})"]
+                 f"trunc({a})", f"sqrt(abs({double}))", f"CAST({self.of('integer', depth)} AS double precision)",
+                 f"CAST({self.of('numeric', depth)} AS double precision)", f"ln(abs({double}) + 1)", f"sign({a})"]
         return self.rng.choice(forms)
 
     def numeric(self, depth: int) -> str:
@@ -140,6 +148,8 @@ class Expressions:
             if rng.random() < 0.65:
                 return self.constant(column.kind)
             others = MIXED.get(family, [family])
+            if family == "integer" and self.values.is_wild and is_open("float beside numeric"):
+                others = ["integer", "numeric"]
             if family == "date" and self.values.is_wild and is_open("date beside timestamp"):
                 others = [family]
             return self.of(rng.choice(others), depth - 1)
@@ -150,9 +160,15 @@ class Expressions:
             f"{left} {rng.choice(['', 'NOT '])}IN ({self.members(column.kind)})",
             f"({distinct})" if is_open("distinct from") else distinct])
 
+    def parenthesised(self, depth: int) -> str:
+        """A condition as an operand."""
+        return f"({self.predicate(depth)})"
+
     def members(self, kind: Kind) -> str:
         """The list of IN, sometimes with a NULL."""
         items = [self.constant(kind) for _ in range(self.rng.randint(1, 4))]
+        if is_open("two lists of IN"):
+            items.append(literal(kind, COMMON[kind.family]))
         if self.rng.random() < 0.2:
             items.append("NULL")
         return ", ".join(items)

@@ -41,6 +41,44 @@ FAULTS = {
                                "MERGE INTO {} AS t USING (SELECT CAST('1e300' AS double precision) AS d) AS s ON false "
                                "WHEN NOT MATCHED THEN INSERT (r) VALUES (s.d)"], "22003"),
     "subquery beside columns": Fault(["SELECT EXISTS (SELECT 1)"], (True,)),
+    "correlated by inequality": Fault(["SELECT (SELECT count(*) FROM (VALUES (1), (2)) AS w(n) WHERE w.n < v.n) "
+                                       "FROM (VALUES (2)) AS v(n)"], (1,)),
+    # Rows are dropped or kept without regard to how many there are.
+    "ALL of set operations": Fault(["SELECT count(*) FROM (SELECT x FROM (VALUES (1), (1)) AS v(x) EXCEPT ALL SELECT 1) AS d"],
+                                   (1,)),
+    "grouping sets of expressions": Fault(["SELECT count(*) FROM (SELECT n + 1, count(*) FROM (VALUES (1)) AS v(n) "
+                                           "GROUP BY ROLLUP (n + 1)) AS d"], (2,)),
+    # Right of a join the server swaps its sides and then filters the wrong table by the name of the column.
+    "filter after a swapped join": Fault(
+        ["CREATE TABLE {}x (id integer, v integer)", "CREATE TABLE {}y (id integer, v integer)",
+         "INSERT INTO {}x SELECT n, n FROM generate_series(1, 100) AS g(n)", "INSERT INTO {}y VALUES (1000, 1), (1001, 2)",
+         "SELECT count(y.id) FROM {}x AS x RIGHT JOIN {}y AS y ON x.id = y.id AND y.v <> 4 WHERE x.v IS NULL"], (2,)),
+    # NOT IN is NULL where a NULL stands in the subquery and no value is equal; unless it is a condition by itself, and
+    # its left side a column, it is true.
+    "NULL in NOT IN": Fault(
+        ["CREATE TABLE {} (n integer)", "INSERT INTO {} VALUES (1), (NULL)",
+         "SELECT (SELECT count(*) FROM {} WHERE 5 NOT IN (SELECT n FROM {})), "
+         "(SELECT count(*) FROM {} WHERE n NOT IN (SELECT n FROM {} WHERE n IS NULL) OR n = 7)"], (0, 0)),
+    # Two lists over one column become one, and where that is empty, NULL is forgotten.
+    "two lists of IN": Fault(["CREATE TABLE {} (n integer)", "INSERT INTO {} VALUES (NULL)",
+                              "SELECT n NOT IN (1, 2) OR n NOT IN (3, 4), n IN (1, 2) AND n IN (3, 4) FROM {}"], (None, None)),
+    "DISTINCT of IS TRUE": Fault(["CREATE TABLE {} (t text)", "INSERT INTO {} VALUES ('x')",
+                                  "SELECT DISTINCT (t = 'x') IS TRUE FROM {}"], (True,)),
+    "windows with a sort key in common": Fault(
+        ["CREATE TABLE {} (id integer, n numeric(12,3))", "INSERT INTO {} VALUES (1, 1), (2, 1)",
+         "SELECT cume_dist() OVER (ORDER BY -n), row_number() OVER (ORDER BY -n, id), ntile(3) OVER (ORDER BY -n, id) "
+         "FROM {} ORDER BY 2"], (1.0, 1, 1)),
+    "UNION with an empty side": Fault(
+        ["CREATE TABLE {} (id bigint, b boolean)", "INSERT INTO {} VALUES (1, true)",
+         "(SELECT DISTINCT y.id - 1, y.b IS NULL FROM {} AS y WHERE false) "
+         "UNION (SELECT DISTINCT x.id, x.b FROM {} AS x) ORDER BY 2, 1 DESC"], (1, True)),
+    "NULLS FIRST in windows": Fault(
+        ["CREATE TABLE {} (t text, d double precision)", "INSERT INTO {} VALUES ('x', 1)",
+         "SELECT count(*) OVER (PARTITION BY t ORDER BY ln(abs(d) + 1) + 0 NULLS FIRST) FROM {}"], (1,)),
+    "cast beside its column in GROUP BY": Fault(["SELECT n FROM (VALUES (1)) AS v(n) GROUP BY n, CAST(n AS bigint)"], (1,)),
+    # A common type of floats and numerics is numeric, where it should be double precision.
+    "float beside numeric": Fault(["SELECT 1 BETWEEN CAST('-inf' AS double precision) AND 5.5"], (True,)),
+    "functions of real": Fault(["SELECT sqrt(CAST(2 AS real)) = sqrt(CAST(2 AS double precision))"], (True,)),
     "subquery in VALUES": Fault(["CREATE TABLE {} (n integer)", "INSERT INTO {} VALUES ((SELECT 7))",
                                  "SELECT n FROM {}"], (7,)),
     "column named as a table": Fault(["CREATE TABLE {} (id integer, t text)", "INSERT INTO {} VALUES (1, 'x')",
