@@ -278,4 +278,4 @@ def run_statements(copies: Copies, script: Script, rng: random.Random, history: 
 
 
 if __name__ == "__main__":
-    play_rounds("dml", __doc__, 12, play_round)
+    play_rounds("dml", __doc__, 20, play_round)

@@ -29,7 +29,7 @@ class Expressions:
     """Expressions over the columns in reach."""
 
     def __init__(self, values: Values, columns: list[Column], for_delta: bool = False) -> None:
-        """`for_delta`: delta-rs, which cuts numbers where it casts them to integers, must understand them too."""
+        """`for_delta`: delta-rs, which casts numbers and booleans to integers in its own way, must understand them too."""
         self.values, self.rng, self.columns, self.for_delta = values, values.rng, columns, for_delta
 
     def with_columns(self, columns: list[Column]) -> Expressions:
@@ -70,15 +70,20 @@ class Expressions:
         forms = [f"length({self.of('text', depth)})", f"strpos({self.of('text', depth)}, {quoted('a')})", f"({a}) % {n}"]
         if not self.values.is_wild:
             forms += [f"(CAST({a} AS bigint) + {b})", f"(CAST({a} AS bigint) - {b})", f"({a}) * CAST({n} AS bigint)",
-                      f"({a}) / {n}", f"abs({a})", f"CAST(sign({a}) AS bigint)", f"-({a})", f"({self.of('date', 0)} - {self.of('date', 0)})",
+                      f"({a}) / {n}", f"abs({a})", f"CAST(sign({a}) AS bigint)", f"-({a})", self.days(),
                       f"CAST(extract({self.rng.choice(['year', 'quarter', 'month', 'week', 'day', 'dow', 'isodow', 'doy'])} "
                       f"FROM {self.of('date', depth)}) AS bigint)",
                       f"CAST(extract({self.rng.choice(['year', 'month', 'day', 'hour', 'minute'])} "
-                      f"FROM {self.of('timestamp', depth)}) AS bigint)",
-                      f"CAST({self.of('boolean', 0)} AS integer)"]
+                      f"FROM {self.of('timestamp', depth)}) AS bigint)"]
             if not self.for_delta:
-                forms += [f"CAST({self.of('numeric', depth)} AS bigint)", f"CAST({self.of('float', depth)} AS bigint)"]
+                forms += [f"CAST({self.of('boolean', 0)} AS integer)", f"CAST({self.of('numeric', depth)} AS bigint)",
+                          f"CAST({self.of('float', depth)} AS bigint)"]
         return self.rng.choice(forms)
+
+    def days(self) -> str:
+        """The days between two dates."""
+        days = f"({self.of('date', 0)} - {self.of('date', 0)})"
+        return f"({days} + 0)" if is_open("days between dates in WHERE") else days
 
     def float(self, depth: int) -> str:
         """Floating point."""

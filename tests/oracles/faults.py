@@ -30,6 +30,8 @@ FAULTS = {
     "distinct from": Fault(["SELECT 1 IS DISTINCT FROM 2 AND true"], (True,)),
     # A date beside a timestamp goes through nanoseconds, which end in 2262.
     "date beside timestamp": Fault(["SELECT DATE '9999-12-31' > TIMESTAMP '2024-01-01'"], (True,)),
+    "days between dates in WHERE": Fault(["CREATE TABLE {} (d date)", "INSERT INTO {} VALUES ('2024-01-09')",
+                                          "SELECT count(*) FROM {} WHERE d - DATE '2024-01-01' > 5"], (1,)),
     "date_trunc after 2262": Fault(["SELECT date_trunc('day', TIMESTAMP '9999-01-01 10:00:00')"], (datetime.datetime(9999, 1, 1),)),
     # The negative of NaN is another value, and less than all numbers.
     "negative NaN": Fault(["SELECT x = -x, -x > 1 FROM (SELECT CAST('NaN' AS double precision) AS x) AS v"], (True, True)),

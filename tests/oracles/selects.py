@@ -308,4 +308,4 @@ def play_round(server: Server, folder: Path, rng: random.Random, tally: Tally, h
 
 
 if __name__ == "__main__":
-    play_rounds("selects", __doc__, 6, play_round)
+    play_rounds("selects", __doc__, 15, play_round)
