@@ -256,13 +256,15 @@ def main() -> None:
     """Runs the rounds and prints what happened in them."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser, rounds=100)
+    parser.add_argument("--seconds", type=int, default=170, help="begin no round after this time (default: %(default)s)")
     arguments = parser.parse_args()
     seed = seed_of(arguments, "bank")
-    started = time.monotonic()
+    started, number = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="cenote-bank-") as folder:
         bank = Bank(arguments.cenote, Path(folder), random.Random(seed))
         try:
-            for number in range(1, arguments.rounds + 1):
+            while number < arguments.rounds and time.monotonic() - started < arguments.seconds:
+                number += 1
                 try:
                     bank.round(number)
                 except BaseException:
@@ -272,7 +274,7 @@ def main() -> None:
         finally:
             bank.stop.set()
             bank.close()
-    print(f"bank: {arguments.rounds} rounds in {time.monotonic() - started:.0f} s, each as it must be")
+    print(f"bank: {number} rounds in {time.monotonic() - started:.0f} s, each as it must be")
     for event, n in sorted(bank.book.events.items()):
         print(f"  {n:>6}  {event}")
 
