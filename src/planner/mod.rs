@@ -8,6 +8,7 @@
 //! 4. `execute` runs the plan on the query runtime and hands batches over a bounded channel.
 
 mod ast;
+mod bounded;
 mod casts;
 mod checked;
 mod commits;
@@ -23,6 +24,8 @@ mod rewrite;
 mod select_ast;
 mod services;
 mod types;
+mod values;
+mod watch;
 
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
 pub use execute::{CancelReason, Canceller, one_batch};
@@ -33,6 +36,7 @@ pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
 pub use select_ast::select;
 pub use services::{Limits, Services};
 pub use types::sql_type_of;
+pub use watch::watched;
 
 use crate::catalog::{CatalogState, Dependency, Pin};
 use crate::delta::TableState;
@@ -363,7 +367,7 @@ impl Planned {
         services: &Arc<Services>,
         canceller: &Canceller,
     ) -> Result<SendableRecordBatchStream> {
-        let plan = self.physical().await?;
+        let plan = watch::watched(self.physical().await?, canceller)?;
         execute::stream(services, plan, self.state.task_ctx(), canceller)
     }
 }

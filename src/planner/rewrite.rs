@@ -188,6 +188,7 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        super::values::spread(&mut query.body);
         names::name_columns(query, self.depth == 0);
         self.depth += 1;
         ControlFlow::Continue(())
