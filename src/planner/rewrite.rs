@@ -314,7 +314,9 @@ impl Rewriter<'_> {
     }
 
     fn table(&mut self, factor: &mut TableFactor) -> std::result::Result<(), Failure> {
-        let TableFactor::Table { name, alias, args, version, .. } = factor else { return Ok(()) };
+        let TableFactor::Table { name, alias, args, version, sample, .. } = factor else {
+            return Ok(());
+        };
         let span = name.span();
         let parts = object_name(name);
         let last = parts.last().cloned().unwrap_or_default();
@@ -333,6 +335,9 @@ impl Rewriter<'_> {
                 *factor = with_alias(replacement, user_alias, &last);
             }
             return Ok(());
+        }
+        if sample.is_some() {
+            return super::sample::spread(factor, &last).map_err(|e| Box::new((e, span)));
         }
         let Some(written) = version.take() else { return Ok(()) };
         let spec = version_spec(written).map_err(|e| Box::new((e, span)))?;

@@ -40,6 +40,9 @@ pub fn watched(
             || node.is::<HashJoinExec>()
             || node.is::<SortMergeJoinExec>()
             || node.is::<UnnestExec>();
+        if let Some(sliced) = super::slices::sliced(&node)? {
+            return Ok(Transformed::yes(sliced));
+        }
         if !multiplies {
             return Ok(Transformed::no(node));
         }
