@@ -43,6 +43,8 @@ sqlstates! {
     DatetimeFieldOverflow = "22008",
     /// Division by zero.
     DivisionByZero = "22012",
+    /// A root or power that has no real value.
+    InvalidArgumentForPower = "2201F",
     /// A regular expression that does not compile.
     InvalidRegularExpression = "2201B",
     /// An option or argument has a value that it cannot take.

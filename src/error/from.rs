@@ -102,6 +102,11 @@ fn from_arrow(error: ArrowError) -> Error {
         ArrowError::InvalidArgumentError(message) if message.contains("too large to store") => {
             overflow(&message)
         }
+        ArrowError::InvalidArgumentError(message) if message.contains("non-UTF-8") => Error::new(
+            SqlState::CharacterNotInRepertoire,
+            "invalid byte sequence for encoding \"UTF8\"",
+        )
+        .detail(sentence(&message)),
         ArrowError::CsvError(message) => Error::new(SqlState::BadCopyFileFormat, message),
         ArrowError::IoError(message, source) => Error::from(source).with_message(message),
         ArrowError::ComputeError(message) => from_compute(&message),
@@ -124,7 +129,12 @@ fn from_compute(message: &str) -> Error {
     if lower.contains("overflow") || lower.contains("out of range") {
         return overflow(message);
     }
-    Error::internal(message.to_owned())
+    let message = message.strip_prefix("Execution error: ").unwrap_or(message);
+    let code = match lower.contains("square root") || lower.contains("negative power") {
+        true => SqlState::InvalidArgumentForPower,
+        false => SqlState::InvalidParameterValue,
+    };
+    Error::new(code, lower_first(message))
 }
 
 fn bad_regex(detail: &str) -> Error {

@@ -81,7 +81,7 @@ impl ScalarUDFImpl for Bounded {
         self.inner.documentation()
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let bytes = (self.measure)(&args.args, rows)?;
@@ -94,8 +94,21 @@ impl ScalarUDFImpl for Bounded {
             .detail(format!("The values of {rows} rows would take {bytes} bytes."))
             .into());
         }
+        if matches!(self.inner.name(), "lpad" | "rpad") {
+            not_negative(&mut args.args[1])?;
+        }
         self.inner.invoke_with_args(args)
     }
+}
+
+/// A text cannot be shorter than empty; DataFusion takes a negative length for a huge one.
+fn not_negative(length: &mut ColumnarValue) -> Result<()> {
+    if let ColumnarValue::Array(array) = length {
+        let numbers = cast(array, &DataType::Int64)?;
+        let least: Int64Array = numbers.as_primitive::<Int64Type>().unary(|n: i64| n.max(0));
+        *array = cast(&least, array.data_type())?;
+    }
+    Ok(())
 }
 
 /// repeat(text, n), array_repeat(element, n)

@@ -12,7 +12,7 @@ use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, with_new_children_if_necessary,
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use std::fmt::{self, Formatter};
@@ -33,7 +33,7 @@ pub(super) fn sliced(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Exe
     }
     let input = projection.input().clone();
     let slices = Arc::new(Slices { input, rows: (MOST / bytes).max(1) });
-    with_new_children_if_necessary(plan.clone(), vec![slices]).map(Some)
+    replace_children_if_necessary(plan.clone(), vec![slices]).map(Some)
 }
 
 fn constant_bytes(expr: &Arc<dyn PhysicalExpr>) -> usize {
