@@ -8,6 +8,7 @@
 //! 4. `execute` runs the plan on the query runtime and hands batches over a bounded channel.
 
 mod ast;
+mod bounded;
 mod casts;
 mod checked;
 mod commits;
@@ -22,9 +23,13 @@ mod parameters;
 mod predict;
 mod relations;
 mod rewrite;
+mod sample;
 mod select_ast;
 mod services;
+mod slices;
 mod types;
+mod values;
+mod watch;
 mod zones;
 
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
@@ -36,6 +41,7 @@ pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
 pub use select_ast::select;
 pub use services::{Limits, Services};
 pub use types::sql_type_of;
+pub use watch::watched;
 
 use crate::catalog::{CatalogState, Dependency, Pin};
 use crate::delta::TableState;
@@ -368,7 +374,7 @@ impl Planned {
         services: &Arc<Services>,
         canceller: &Canceller,
     ) -> Result<SendableRecordBatchStream> {
-        let plan = self.physical().await?;
+        let plan = watch::watched(self.physical().await?, canceller)?;
         execute::stream(services, plan, self.state.task_ctx(), canceller)
     }
 }

@@ -197,6 +197,7 @@ impl VisitorMut for Rewriter<'_> {
         if let Err(failure) = refuse_wrong_answers(query.body.as_ref()) {
             return ControlFlow::Break(failure);
         }
+        super::values::spread(&mut query.body);
         names::name_columns(query, self.depth == 0);
         self.depth += 1;
         ControlFlow::Continue(())
@@ -341,10 +342,6 @@ impl Rewriter<'_> {
             return Ok(());
         };
         let span = name.span();
-        if sample.is_some() {
-            let hint = "Filter by random(): WHERE random() < 0.1.";
-            return fail(Error::unsupported("TABLESAMPLE", hint), span);
-        }
         let parts = object_name(name);
         let last = parts.last().cloned().unwrap_or_default();
         if let Some(arguments) = args {
@@ -362,6 +359,9 @@ impl Rewriter<'_> {
                 *factor = with_alias(replacement, user_alias, &last);
             }
             return Ok(());
+        }
+        if sample.is_some() {
+            return super::sample::spread(factor, &last).map_err(|e| Box::new((e, span)));
         }
         let Some(written) = version.take() else { return Ok(()) };
         let spec = version_spec(written).map_err(|e| Box::new((e, span)))?;

@@ -1,7 +1,7 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{checked, operands, types};
+use super::{bounded, checked, operands, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -166,6 +166,9 @@ fn register_functions(state: &mut SessionState) -> Result<()> {
     for aggregate in cenote_udfs::sql_aggregates().into_iter().chain(cenote_udfs::all_aggregates())
     {
         state.register_udaf(Arc::new(aggregate))?;
+    }
+    for function in bounded::functions() {
+        state.register_udf(Arc::new(function))?;
     }
     let sign = datafusion::functions::math::signum();
     state.register_udf(Arc::new(sign.as_ref().clone().with_aliases(["sign"])))?;

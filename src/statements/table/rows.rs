@@ -227,6 +227,8 @@ fn is_untyped(plan: &LogicalPlan, place: usize) -> bool {
             Some(expr) => is_text_literal(expr),
             None => false,
         },
+        // VALUES with subqueries.
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| is_untyped(input, place)),
         LogicalPlan::SubqueryAlias(alias) => is_untyped(&alias.input, place),
         LogicalPlan::Limit(limit) => is_untyped(&limit.input, place),
         LogicalPlan::Sort(sort) => is_untyped(&sort.input, place),

@@ -255,13 +255,22 @@ fn functions() -> &'static HashMap<u32, &'static str> {
     })
 }
 
+/// The functions of a name that PostgreSQL has too; one of several is none that a name tells.
+fn builtin_oids(name: &str) -> Vec<u32> {
+    let bare = split_name(name).pop().unwrap_or_default();
+    functions().iter().filter(|(_, n)| **n == bare).map(|(oid, _)| *oid).collect()
+}
+
 fn function_oid(system: &System, name: &str) -> Option<u32> {
     let parts = split_name(name);
     let bare = parts.last()?;
     let model = system.objects().models.iter().find(|model| {
         model.name.name == *bare && (parts.len() == 1 || parts[0] == model.name.schema)
     });
-    let builtin = || functions().iter().find(|(_, n)| *n == bare).map(|(oid, _)| *oid);
+    let builtin = || match builtin_oids(bare)[..] {
+        [oid] => Some(oid),
+        _ => None,
+    };
     if parts.len() > 1 && parts[0] == PG_CATALOG {
         return builtin();
     }
@@ -271,6 +280,10 @@ fn function_oid(system: &System, name: &str) -> Option<u32> {
 fn regproc_in(call: &Call<'_>) -> Result<Cell> {
     match call.argument(0).oid().or_else(|| function_oid(call.system, call.text(0))) {
         Some(oid) => Ok(oid.into()),
+        None if builtin_oids(call.text(0)).len() > 1 => Err(Error::new(
+            SqlState::AmbiguousFunction,
+            format!("more than one function named \"{}\"", call.text(0)),
+        )),
         None => Err(Error::new(
             SqlState::UndefinedFunction,
             format!("function \"{}\" does not exist", call.text(0)),
