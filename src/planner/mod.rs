@@ -8,6 +8,7 @@
 //! 4. `execute` runs the plan on the query runtime and hands batches over a bounded channel.
 
 mod ast;
+mod bounded;
 mod casts;
 mod checked;
 mod commits;
@@ -17,12 +18,19 @@ mod literals;
 mod ml_functions;
 pub mod models;
 mod names;
+mod operands;
+mod parameters;
 mod predict;
 mod relations;
 mod rewrite;
+mod sample;
 mod select_ast;
 mod services;
+mod slices;
 mod types;
+mod values;
+mod watch;
+mod zones;
 
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
 pub use execute::{CancelReason, Canceller, one_batch};
@@ -33,6 +41,7 @@ pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
 pub use select_ast::select;
 pub use services::{Limits, Services};
 pub use types::sql_type_of;
+pub use watch::watched;
 
 use crate::catalog::{CatalogState, Dependency, Pin};
 use crate::delta::TableState;
@@ -213,6 +222,8 @@ impl<'a> Planner<'a> {
         parameters: &Parameters,
         extra: &[(String, Arc<dyn TableProvider>)],
     ) -> Result<Planned> {
+        let mut query = query;
+        parameters::cast(&mut query, &parameters::declared(&parameters.types));
         let mut planned = self.plan_tree(Some(slice), query, extra).await?;
         if let Some(values) = &parameters.values {
             planned.plan = planned.plan.with_param_values(ParamValues::from(values.clone()))?;
@@ -363,7 +374,7 @@ impl Planned {
         services: &Arc<Services>,
         canceller: &Canceller,
     ) -> Result<SendableRecordBatchStream> {
-        let plan = self.physical().await?;
+        let plan = watch::watched(self.physical().await?, canceller)?;
         execute::stream(services, plan, self.state.task_ctx(), canceller)
     }
 }

@@ -87,7 +87,7 @@ pub struct Session {
     settings: Settings,
     /// What the client was told of its settings.
     reported: Vec<(String, String)>,
-    statements: HashMap<String, Arc<Prepared>>,
+    statements: Statements,
     block: Block,
     if_lost: IfLost,
 }
@@ -134,7 +134,7 @@ impl Session {
             notices,
             settings,
             reported: Vec::new(),
-            statements: HashMap::new(),
+            statements: Statements::default(),
             block: Block::default(),
             if_lost: IfLost::default(),
         };
@@ -161,7 +161,12 @@ impl Session {
 
     /// The named prepared statements.
     pub fn statements(&mut self) -> &mut HashMap<String, Arc<Prepared>> {
-        &mut self.statements
+        &mut self.statements.named
+    }
+
+    /// Whether the last statement closed all portals, which the connection keeps.
+    pub fn portals_closed(&mut self) -> bool {
+        std::mem::take(&mut self.statements.portals_closed)
     }
 
     /// The settings that decide how values look.
@@ -277,7 +282,7 @@ impl Session {
         parameters: &Parameters,
         canceller: &Canceller,
     ) -> Result<Response> {
-        if *kind == Kind::Write && self.block.is_read_only(self.settings.default_read_only()) {
+        if *kind == Kind::Write && self.settings.read_only() {
             let what = parsed.statement.name().replace('_', " ").to_uppercase();
             return Err(Error::new(
                 SqlState::ReadOnlySqlTransaction,
@@ -293,6 +298,7 @@ impl Session {
             let response = match result {
                 Ok(response) => response,
                 Err(error) => {
+                    self.if_lost.take();
                     transaction::roll_back(transaction).await;
                     return Err(error);
                 }
@@ -417,13 +423,24 @@ impl Session {
     }
 }
 
-impl statements::PreparedStatements for HashMap<String, Arc<Prepared>> {
+/// What the protocol's messages and SQL's statements both know.
+#[derive(Default)]
+struct Statements {
+    named: HashMap<String, Arc<Prepared>>,
+    portals_closed: bool,
+}
+
+impl statements::PreparedStatements for Statements {
     fn clear(&mut self) {
-        HashMap::clear(self);
+        self.named.clear();
     }
 
     fn remove(&mut self, name: &str) -> bool {
-        HashMap::remove(self, name).is_some()
+        self.named.remove(name).is_some()
+    }
+
+    fn close_portals(&mut self) {
+        self.portals_closed = true;
     }
 }
 

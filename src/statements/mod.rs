@@ -171,8 +171,10 @@ impl IfLost {
     }
 }
 
-/// The prepared statements of a session, as far as statements may touch them.
+/// The prepared statements and portals of a session, as far as statements may touch them.
 pub trait PreparedStatements: Send + Sync {
+    /// Forgets all portals.
+    fn close_portals(&mut self);
     /// Forgets all.
     fn clear(&mut self);
     /// Forgets one; false if there is none of the name.

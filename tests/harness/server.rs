@@ -100,6 +100,23 @@ impl Server {
         self.child.id()
     }
 
+    /// What it has written to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+
+    /// A line of its `/proc/…/status`, such as `VmRSS`, in MiB.
+    pub fn memory_mib(&self, line: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("the server runs");
+        let kib = status
+            .lines()
+            .find_map(|l| l.strip_prefix(line))
+            .and_then(|rest| rest.split_whitespace().nth(1))
+            .and_then(|n| n.parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("no {line} in {status}")) / 1024
+    }
+
     /// A connection string for tokio-postgres.
     pub fn url(&self) -> String {
         let (host, port) = (self.address.ip(), self.address.port());

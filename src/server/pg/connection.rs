@@ -10,9 +10,10 @@ use super::message::{self, Message};
 use super::output::{Output, PIECE};
 use super::startup::{Hello, NEWEST_MINOR};
 use crate::error::{Error, Result};
-use crate::session::{CopyIn, Session, TransactionStatus};
+use crate::session::{CopyIn, Response, Session, Statement, TransactionStatus};
 use crate::sqlstate::SqlState;
 use bytes::Bytes;
+use datafusion::common::ScalarValue;
 use pgwire::messages::response::{self, CommandComplete, ReadyForQuery};
 use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
@@ -154,6 +155,19 @@ impl Connection {
         }
         self.link.output.put(&ReadyForQuery::new(status));
         self.link.flush(None).await
+    }
+
+    /// Runs a statement; what it says about portals is done before anything else.
+    pub(super) async fn run_statement(
+        &mut self,
+        statement: &Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<Response, Failure> {
+        let response = self.link.drive(None, self.session.execute(statement, parameters)).await?;
+        if self.session.portals_closed() {
+            self.extended.portals.clear();
+        }
+        Ok(response)
     }
 
     fn put_parameters(&mut self) {
