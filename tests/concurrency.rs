@@ -1,6 +1,6 @@
 //! Several sessions at once: training, predicting and writing do not disturb each other.
 
-use crate::harness::{Server, describe, run};
+use crate::harness::{Server, describe, run, sqlstate};
 use tokio_postgres::Client;
 
 async fn number(client: &Client, sql: &str) -> i64 {
@@ -80,6 +80,10 @@ fn two_sessions_train_and_predict_while_a_third_inserts() {
         assert_eq!(number(&client, &versions("west")).await, 1 + TRAININGS);
         assert_eq!(number(&client, &versions("east")).await, 1 + TRAININGS);
         assert_eq!(number(&client, &versions("shared")).await, 1 + 2 * TRAININGS - lost);
+        // A training that lost is a run that says so.
+        let failed = "SELECT count(*) FROM ml.runs
+                      WHERE model = 'public.shared' AND status = 'failed' AND error LIKE '%(40001)'";
+        assert_eq!(number(&client, failed).await, lost);
 
         // Each version was trained on the rows of its snapshot, all of them and no others.
         let rows = client
@@ -196,6 +200,83 @@ fn appends_never_conflict() {
         assert_eq!(number(&client, "SELECT count(*) FROM t").await, SESSIONS * EACH);
         let pairs = "SELECT count(*) FROM (SELECT DISTINCT session, n FROM t) AS d";
         assert_eq!(number(&client, pairs).await, SESSIONS * EACH);
+    });
+    server.stop();
+}
+
+#[test]
+fn a_training_that_loses_at_its_commit_leaves_a_failed_run() {
+    let server = Server::fresh();
+    run(async {
+        let (first, second) = (server.connect().await, server.connect().await);
+        execute(
+            &first,
+            "CREATE TABLE points (x double precision, y double precision);
+             INSERT INTO points SELECT n, 2 * n FROM generate_series(1, 10) AS t(n)",
+        )
+        .await;
+        execute(
+            &first,
+            "CREATE MODEL m PREDICT y USING linear_regression AS SELECT x, y FROM points",
+        )
+        .await;
+        execute(&first, "BEGIN; TRAIN MODEL m WITH (experiment = 'loses')").await;
+        execute(&second, "TRAIN MODEL m").await;
+        let lost = first.batch_execute("COMMIT").await;
+        assert_eq!(sqlstate(lost), "40001");
+        let runs = second
+            .query("SELECT status, version, error FROM ml.runs WHERE experiment = 'loses'", &[])
+            .await
+            .expect("the runs");
+        assert_eq!(runs.len(), 1);
+        assert_eq!(runs[0].get::<_, &str>(0), "failed");
+        assert_eq!(runs[0].get::<_, Option<i64>>(1), None);
+        assert!(runs[0].get::<_, &str>(2).contains("40001"), "{:?}", runs[0]);
+        assert_eq!(number(&second, "SELECT max(version) FROM ml.model_versions").await, 2);
+
+        // What the user takes back is no failure.
+        execute(&first, "BEGIN; TRAIN MODEL m WITH (experiment = 'taken back'); ROLLBACK").await;
+        execute(&first, "INSERT INTO points VALUES (11, 22)").await;
+        let sql = "SELECT count(*) FROM ml.runs WHERE experiment = 'taken back'";
+        assert_eq!(number(&second, sql).await, 0);
+    });
+    server.stop();
+}
+
+#[test]
+fn training_on_own_writes_pins_the_version_that_the_commit_makes() {
+    let server = Server::fresh();
+    run(async {
+        let (trainer, other) = (server.connect().await, server.connect().await);
+        execute(
+            &trainer,
+            "CREATE TABLE points (x double precision, y double precision);
+             INSERT INTO points SELECT n, 2 * n FROM generate_series(1, 10) AS t(n);
+             CREATE MODEL m PREDICT y USING linear_regression WITH NO DATA",
+        )
+        .await;
+        let begin = "BEGIN; INSERT INTO points VALUES (20, 0);
+                     CREATE TABLE more AS SELECT * FROM points;
+                     TRAIN MODEL m AS SELECT p.x, p.y FROM points p JOIN more USING (x)";
+        // Any winner on a table that the training's own transaction wrote is in its way, even an append.
+        execute(&trainer, begin).await;
+        execute(&other, "INSERT INTO points VALUES (30, 60)").await;
+        assert_eq!(sqlstate(trainer.batch_execute("COMMIT").await), "40001");
+
+        execute(&trainer, begin).await;
+        let weights = "SELECT estimate::text FROM ml.weights('m') ORDER BY term";
+        let before = trainer.query(weights, &[]).await.expect("weights in the transaction");
+        execute(&trainer, "COMMIT").await;
+        execute(&other, "INSERT INTO points VALUES (40, 0); DELETE FROM more").await;
+        let after = other.query(weights, &[]).await.expect("weights after it");
+        let texts = |rows: &[tokio_postgres::Row]| {
+            rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&before), texts(&after));
+        // The same bits from the pinned versions, or an error.
+        execute(&other, "RETRAIN MODEL m VERSION 1").await;
+        let sql = "SELECT n_rows FROM ml.model_versions WHERE model = 'public.m'";
+        assert_eq!(number(&other, sql).await, 12);
     });
     server.stop();
 }

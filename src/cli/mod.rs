@@ -6,7 +6,7 @@ mod serve;
 mod sql;
 
 use crate::error::Error;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +28,22 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Run SQL on a warehouse without a server: scripts, commands, or a shell.
     Sql(sql::SqlArgs),
+}
+
+/// How much memory a command may use.
+#[derive(Debug, Args)]
+struct MemoryArgs {
+    /// Memory that queries and training share, such as 512MiB or 4GB; what does not fit goes to temporary files (in
+    /// TMPDIR). Three quarters of the machine's if it is not given.
+    #[arg(long, value_name = "SIZE", value_parser = memory_limit)]
+    memory_limit: Option<usize>,
+}
+
+fn memory_limit(text: &str) -> Result<usize, String> {
+    crate::config::parse_memory(text).map_err(|error| match error.get_hint() {
+        Some(hint) => format!("{}. {hint}", error.message()),
+        None => error.message().to_owned(),
+    })
 }
 
 /// Runs what the command line asks for, and returns the exit code of the process.

@@ -47,6 +47,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The default, with another amount of memory if one is given.
+    pub fn of_memory(bytes: Option<usize>) -> Self {
+        let default = Self::default();
+        Self { memory_bytes: bytes.unwrap_or(default.memory_bytes), ..default }
+    }
+}
+
 /// Three quarters of the machine's memory, 4 GiB where that cannot be told.
 fn default_memory() -> usize {
     let total_kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
@@ -79,7 +87,7 @@ impl Services {
             .thread_name("cenote-query")
             .enable_all()
             .build()?;
-        let base = base_state(&runtime_env, limits.threads)?;
+        let base = base_state(&runtime_env, limits)?;
         Ok(Arc::new(Self {
             warehouse,
             models: ModelCache::default(),
@@ -98,6 +106,11 @@ impl Services {
     /// The memory that queries and training share.
     pub fn memory_pool(&self) -> &Arc<dyn MemoryPool> {
         &self.runtime_env.memory_pool
+    }
+
+    /// Memory, temporary files and object stores of queries and training.
+    pub fn runtime_env(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime_env
     }
 
     /// The runtime that queries and training run on.
@@ -127,15 +140,19 @@ impl Drop for Services {
     }
 }
 
-fn base_state(runtime_env: &Arc<RuntimeEnv>, threads: usize) -> Result<SessionState> {
+fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionState> {
     let mut config = SessionConfig::new()
-        .with_target_partitions(threads)
+        .with_target_partitions(limits.threads)
         .with_information_schema(false)
         .with_default_catalog_and_schema(super::CATALOG, super::SEARCH);
     let options = config.options_mut();
     options.optimizer.enable_dynamic_filter_pushdown = false;
     options.optimizer.hash_join_single_partition_threshold = 64 << 20;
     options.optimizer.hash_join_single_partition_threshold_rows = 1_000_000;
+    // Each sort of each partition sets this aside for merging what it spilled.
+    let share = limits.memory_bytes / (8 * limits.threads.max(1));
+    options.execution.sort_spill_reservation_bytes =
+        options.execution.sort_spill_reservation_bytes.min(share);
     options.sql_parser.collect_spans = true;
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;

@@ -20,7 +20,7 @@ use crate::format::{EncodeSettings, arrow_type_of, pg_type_of};
 use crate::parser::Script;
 use crate::planner::{CATALOG, Canceller, Environment, Parameters};
 use crate::sqlstate::SqlState;
-use crate::statements::{self, Describe, Execution, Kind, Parsed};
+use crate::statements::{self, Describe, Execution, IfLost, Kind, Parsed};
 use crate::warehouse::{CommitInfo, Transaction};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -89,6 +89,7 @@ pub struct Session {
     reported: Vec<(String, String)>,
     statements: Statements,
     block: Block,
+    if_lost: IfLost,
 }
 
 impl Session {
@@ -135,6 +136,7 @@ impl Session {
             reported: Vec::new(),
             statements: Statements::default(),
             block: Block::default(),
+            if_lost: IfLost::default(),
         };
         Ok((session, receiver))
     }
@@ -296,6 +298,7 @@ impl Session {
             let response = match result {
                 Ok(response) => response,
                 Err(error) => {
+                    self.if_lost.take();
                     transaction::roll_back(transaction).await;
                     return Err(error);
                 }
@@ -339,6 +342,7 @@ impl Session {
             notices: &self.notices,
             in_block: self.block.is_open(),
             prepared: &mut self.statements,
+            if_lost: &self.if_lost,
         };
         let result = parsed.statement.execute(&mut cx).await;
         if result.is_err() {
@@ -358,7 +362,19 @@ impl Session {
             CommitInfo { statement: statement.to_owned(), retriable, ..CommitInfo::default() };
         let transaction = Arc::into_inner(transaction)
             .ok_or_else(|| Error::internal("a transaction is still in use at its COMMIT"))?;
-        let committed = transaction.commit(info).await?;
+        let aftermath = self.if_lost.take();
+        let committed = match transaction.commit(info).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                // What may yet turn out to have happened is no loss.
+                if error.code() != SqlState::TransactionResolutionUnknown {
+                    for work in aftermath {
+                        work(error.clone()).await;
+                    }
+                }
+                return Err(error);
+            }
+        };
         for warning in committed.warnings {
             let _ = self.notices.send(warning);
         }

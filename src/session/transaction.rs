@@ -168,6 +168,7 @@ impl Session {
     async fn roll_back_block(&mut self) {
         if let Some(begun) = self.close_block() {
             self.go_back_to(begun.settings);
+            self.if_lost.take();
             roll_back(begun.transaction).await;
         }
     }

@@ -37,14 +37,25 @@ impl Server {
         Self::try_start(data).unwrap_or_else(|said| panic!("the server did not start: {said}"))
     }
 
+    /// Starts on a given data folder with further arguments.
+    pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::try_start_with(data, arguments)
+            .unwrap_or_else(|said| panic!("the server did not start: {said}"))
+    }
+
     /// Starts on a given data folder; the standard error of a server that gave up is the error.
     pub fn try_start(data: &Path) -> Result<Self, String> {
+        Self::try_start_with(data, &[])
+    }
+
+    fn try_start_with(data: &Path, arguments: &[&str]) -> Result<Self, String> {
         let log = tempfile::NamedTempFile::new().expect("a file for the server's log");
         let mut child = Command::new(env!("CARGO_BIN_EXE_cenote"))
             .arg("serve")
             .arg("--data")
             .arg(data)
             .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
             .current_dir(data_folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

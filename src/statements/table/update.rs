@@ -2,7 +2,7 @@
 
 use super::change::{Change, Target, carry_out, predicate};
 use super::{columns, insert::default_of, rows};
-use crate::catalog::Column;
+use crate::catalog::{Column, Table};
 use crate::delta::changes::{ChangeKind, DuplicatePolicy};
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
@@ -136,20 +136,7 @@ impl Update {
             }
             _ => e,
         })?;
-        if let Some(feature) = &table.feature {
-            let key = feature.key();
-            if let Some(place) =
-                places.iter().find(|p| key.contains(&table.columns[**p].name.as_str()))
-            {
-                let name = &table.columns[*place].name;
-                return Err(Error::unsupported(
-                    format_args!("changing the key column \"{name}\" of a feature table"),
-                    "Delete the row and insert it under its new key.",
-                )
-                .column(name)
-                .position(slice.position_of(0)));
-            }
-        }
+        refuse_key_change(slice, table, &places)?;
         let mut items: Vec<(Expr, String)> =
             target.row_ids().into_iter().map(|(e, name)| (e, name.to_owned())).collect();
         for (i, column) in table.columns.iter().enumerate() {
@@ -180,4 +167,24 @@ impl Update {
         from.extend(self.from.clone());
         select(items, from, self.selection.clone())
     }
+}
+
+/// Refuses to set columns of a feature table's key; UPDATE and MERGE do.
+///
+/// # Errors
+/// 0A000 that names the column.
+pub fn refuse_key_change(slice: &TokenSlice, table: &Table, places: &[usize]) -> Result<()> {
+    let Some(feature) = &table.feature else { return Ok(()) };
+    let key = feature.key();
+    let Some(place) = places.iter().find(|p| key.contains(&table.columns[**p].name.as_str()))
+    else {
+        return Ok(());
+    };
+    let name = &table.columns[*place].name;
+    Err(Error::unsupported(
+        format_args!("changing the key column \"{name}\" of a feature table"),
+        "Delete the row and insert it under its new key.",
+    )
+    .column(name)
+    .position(slice.position_of(0)))
 }
