@@ -159,6 +159,8 @@ sqlstates! {
     TooManyColumns = "54011",
     /// An object is in a state that does not allow this.
     ObjectNotInPrerequisiteState = "55000",
+    /// Something is in use that must not be.
+    ObjectInUse = "55006",
     /// A setting that cannot be changed now.
     CantChangeRuntimeParam = "55P02",
     /// The user cancelled, or a timeout did.

@@ -44,7 +44,7 @@ fn two_sessions_train_and_predict_while_a_third_inserts() {
             }
         });
         let mut trainers = Vec::new();
-        for name in ["left", "right"] {
+        for name in ["west", "east"] {
             let trainer = server.connect().await;
             trainers.push(tokio::spawn(async move {
                 execute(&trainer, &format!("CREATE MODEL {name} PREDICT y USING linear_regression AS SELECT x, y FROM points")).await;
@@ -77,8 +77,8 @@ fn two_sessions_train_and_predict_while_a_third_inserts() {
                 "SELECT count(DISTINCT version) FROM ml.model_versions WHERE model = 'public.{model}'"
             )
         };
-        assert_eq!(number(&client, &versions("left")).await, 1 + TRAININGS);
-        assert_eq!(number(&client, &versions("right")).await, 1 + TRAININGS);
+        assert_eq!(number(&client, &versions("west")).await, 1 + TRAININGS);
+        assert_eq!(number(&client, &versions("east")).await, 1 + TRAININGS);
         assert_eq!(number(&client, &versions("shared")).await, 1 + 2 * TRAININGS - lost);
 
         // Each version was trained on the rows of its snapshot, all of them and no others.

@@ -1,6 +1,7 @@
 //! The commands of the binary.
 
 mod demo;
+mod doctor;
 mod serve;
 mod sql;
 
@@ -23,6 +24,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show what Cenote does: real data from bronze to predictions, every statement with its result.
     Demo(demo::DemoArgs),
+    /// Look whether a warehouse is whole; set a torn last record of its log aside.
+    Doctor(doctor::DoctorArgs),
     /// Run SQL on a warehouse without a server: scripts, commands, or a shell.
     Sql(sql::SqlArgs),
 }
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve::serve(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Sql(mut args) => {
             if let Some(matches) = matches.subcommand_matches("sql") {
                 args.take_order(matches);

@@ -18,6 +18,8 @@ mod literals;
 mod ml_functions;
 pub mod models;
 mod names;
+mod operands;
+mod parameters;
 mod predict;
 mod relations;
 mod rewrite;
@@ -28,6 +30,7 @@ mod slices;
 mod types;
 mod values;
 mod watch;
+mod zones;
 
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
 pub use execute::{CancelReason, Canceller, one_batch};
@@ -219,6 +222,8 @@ impl<'a> Planner<'a> {
         parameters: &Parameters,
         extra: &[(String, Arc<dyn TableProvider>)],
     ) -> Result<Planned> {
+        let mut query = query;
+        parameters::cast(&mut query, &parameters::declared(&parameters.types));
         let mut planned = self.plan_tree(Some(slice), query, extra).await?;
         if let Some(values) = &parameters.values {
             planned.plan = planned.plan.with_param_values(ParamValues::from(values.clone()))?;

@@ -1,13 +1,14 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{bounded, checked, types};
+use super::{bounded, checked, operands, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -132,24 +133,28 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, threads: usize) -> Result<SessionSt
         .with_information_schema(false)
         .with_default_catalog_and_schema(super::CATALOG, super::SEARCH);
     let options = config.options_mut();
-    // The umbrella first: setting it later would switch the aggregate part on again, which gives
-    // wrong results for MIN/MAX over expressions in DataFusion 55.2 (its issue 24816).
-    options.optimizer.enable_dynamic_filter_pushdown = true;
-    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.enable_dynamic_filter_pushdown = false;
     options.optimizer.hash_join_single_partition_threshold = 64 << 20;
     options.optimizer.hash_join_single_partition_threshold_rows = 1_000_000;
     options.sql_parser.collect_spans = true;
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
-    let mut rules: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(checked::NarrowLiterals)];
-    rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(checked::CheckedArithmetic));
+    let mut analysis: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(operands::Operands)];
+    analysis.extend(Analyzer::new().rules);
+    analysis.push(Arc::new(checked::CheckedArithmetic));
+    // Scans take their filters from the logical plan. DataFusion 55.2's push-down through physical
+    // plans finds columns by name and takes the wrong one of two, behind a join whose sides were
+    // swapped; what it would add, filters that a join or a sort learns while it runs, skips row
+    // groups of tables that are sorted by the key and measured nothing elsewhere.
+    let rules = PhysicalOptimizer::new().rules;
+    let physical = rules.into_iter().filter(|r| !r.name().starts_with("FilterPushdown")).collect();
     let mut state = SessionStateBuilder::new()
+        .with_physical_optimizer_rules(physical)
         .with_config(config)
         .with_runtime_env(runtime_env.clone())
         .with_default_features()
-        .with_analyzer_rules(rules)
+        .with_analyzer_rules(analysis)
         .with_type_planner(Arc::new(types::Types))
         .build();
     register_functions(&mut state)?;

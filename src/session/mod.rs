@@ -280,7 +280,7 @@ impl Session {
         parameters: &Parameters,
         canceller: &Canceller,
     ) -> Result<Response> {
-        if *kind == Kind::Write && self.block.is_read_only(self.settings.default_read_only()) {
+        if *kind == Kind::Write && self.settings.read_only() {
             let what = parsed.statement.name().replace('_', " ").to_uppercase();
             return Err(Error::new(
                 SqlState::ReadOnlySqlTransaction,

@@ -11,9 +11,9 @@ use crate::planner::{Canceller, Environment, Planned, Services};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{ReadSet, TableChange, Transaction};
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use datafusion::common::{Column as DfColumn, DFSchema};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -139,6 +139,39 @@ pub fn check_assignments<'a>(
         .column(&column.name)
         .hint("You will need to rewrite or cast the expression."));
     }
+    Ok(())
+}
+
+/// Has text that is assigned to columns of other types read in the session's time zone.
+///
+/// # Errors
+/// If the plan cannot be built.
+pub fn read_texts<'a>(
+    planned: &mut Planned,
+    columns: impl Iterator<Item = (&'a Column, usize)>,
+) -> Result<()> {
+    let schema = planned.plan.schema().clone();
+    let mut wanted = vec![None; schema.fields().len()];
+    for (column, place) in columns {
+        let to = column.sql_type.arrow();
+        if schema.field(place).data_type().is_string() && !to.is_string() {
+            wanted[place] = Some(to);
+        }
+    }
+    if wanted.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let projection = wanted.into_iter().enumerate().map(|(place, to)| {
+        let (qualifier, field) = schema.qualified_field(place);
+        let value = Expr::Column(DfColumn::from((qualifier, field)));
+        match to {
+            Some(to) => cast(value, to).alias_qualified(qualifier.cloned(), field.name()),
+            None => value,
+        }
+    });
+    let projection: Vec<Expr> = projection.collect();
+    let plan = std::mem::take(&mut planned.plan);
+    planned.plan = LogicalPlanBuilder::from(plan).project(projection)?.build()?;
     Ok(())
 }
 

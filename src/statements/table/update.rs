@@ -98,11 +98,13 @@ impl Statement for Update {
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
         let target = Target::resolve(cx.slice, &cx.planner(), &self.target).await?;
-        let (planned, places) = self.plan(cx.slice, &cx.planner(), &target, cx.parameters).await?;
+        let (mut planned, places) =
+            self.plan(cx.slice, &cx.planner(), &target, cx.parameters).await?;
         let columns = &target.table.columns;
         let assigned: Vec<(&Column, usize)> =
             places.iter().map(|place| (&columns[*place], place + 2)).collect();
-        rows::check_assignments(&planned, assigned.into_iter())?;
+        rows::check_assignments(&planned, assigned.iter().copied())?;
+        rows::read_texts(&mut planned, assigned.into_iter())?;
         let change = Change {
             operation: "UPDATE",
             parameters: predicate(self.selection.as_ref()),

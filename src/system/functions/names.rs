@@ -2,9 +2,10 @@
 
 use super::{Call, Function, lenient, strict};
 use crate::error::{Error, Result};
+use crate::parser::quote_ident;
 use crate::sqlstate::SqlState;
 use crate::system::System;
-use crate::system::objects::{Class, PG_CATALOG, quote_ident};
+use crate::system::objects::{Class, PG_CATALOG};
 use crate::system::rows::Cell;
 use crate::system::types;
 use std::collections::HashMap;
@@ -303,7 +304,7 @@ fn regproc_out(call: &Call<'_>) -> Result<Cell> {
 /// The SQL name of the argument's type, from its field.
 fn type_of(call: &Call<'_>) -> Result<Cell> {
     let Some(field) = call.fields.first() else { return Ok(Cell::Null) };
-    let marked = field.metadata().get(crate::system::rows::PG_TYPE_KEY);
+    let marked = field.metadata().get(crate::format::PG_TYPE_KEY);
     if let Some(pg_type) = marked.and_then(|name| types::by_name(name)) {
         return Ok(types::format(pg_type.oid, -1).into());
     }
