@@ -101,6 +101,9 @@ fn messages_with_wrong_bytes_harm_nobody() {
 }
 
 fn damage(bytes: &mut Vec<u8>, random: &mut StdRng) {
+    if bytes.is_empty() {
+        return;
+    }
     let at = random.random_range(0..bytes.len());
     match random.random_range(0..6) {
         0 => bytes.truncate(at),

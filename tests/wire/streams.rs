@@ -22,25 +22,37 @@ fn statement(rows: u64) -> String {
     format!("SELECT n, 'text of row ' || n AS t FROM generate_series(1::bigint, {rows}) AS g(n)")
 }
 
-/// Counts rows, and checks that they are those of `statement` in their order.
+/// Counts rows and adds up their numbers; each row must be one of `statement`.
 #[derive(Default)]
 struct Checked {
     rows: u64,
+    sum: u64,
 }
 
 impl Checked {
-    fn data_row(&mut self, body: &[u8]) {
+    fn row(&mut self, number: &[u8], text: &[u8]) {
         self.rows += 1;
-        let number = self.rows.to_string();
-        let number_ends = 6 + number.len();
-        assert_eq!(&body[6..number_ends], number.as_bytes());
-        assert!(body.ends_with(number.as_bytes()) && body.len() > number_ends + 4 + 12);
+        assert_eq!(text.strip_prefix(b"text of row "), Some(number));
+        let number = std::str::from_utf8(number).expect("digits");
+        self.sum += number.parse::<u64>().expect("a number");
+    }
+
+    fn data_row(&mut self, body: &[u8]) {
+        let length = u32::from_be_bytes([body[2], body[3], body[4], body[5]]) as usize;
+        let (number, rest) = body[6..].split_at(length);
+        self.row(number, &rest[4..]);
     }
 
     fn copy_data(&mut self, body: &[u8]) {
-        self.rows += 1;
-        let line = format!("{n}\ttext of row {n}\n", n = self.rows);
-        assert_eq!(body, line.as_bytes());
+        let tab = body.iter().position(|byte| *byte == b'\t').expect("two columns");
+        assert_eq!(body.last(), Some(&b'\n'));
+        self.row(&body[..tab], &body[tab + 1..body.len() - 1]);
+    }
+
+    /// All rows have come, each once.
+    fn finish(self) -> u64 {
+        assert_eq!(self.sum, self.rows * (self.rows + 1) / 2);
+        self.rows
     }
 }
 
@@ -61,7 +73,7 @@ async fn drain(raw: &mut Raw, is_portal: bool) -> u64 {
                 b's' => raw.send(&[execute(PORTAL_ROWS), message(b'H', b"")].concat()).await,
                 b'C' if is_portal => raw.send(&message(b'S', b"")).await,
                 b'E' => panic!("{}", String::from_utf8_lossy(body)),
-                b'Z' => return checked.rows,
+                b'Z' => return checked.finish(),
                 _ => {}
             }
             buffer.advance(length + 1);

@@ -89,6 +89,10 @@ impl Connection {
                 continue;
             }
             let kind = frame.kind;
+            // What is left of a COPY that failed is not even looked at.
+            if matches!(kind, b'd' | b'c' | b'f') {
+                continue;
+            }
             let answered = match message::decode(frame) {
                 Ok(Message::Terminate) => return Ok(()),
                 Ok(message) => self.answer(message).await,
@@ -113,8 +117,6 @@ impl Connection {
             }
             Message::Sync => self.sync().await,
             Message::Flush => self.link.flush(None).await,
-            // What is left of a COPY that failed.
-            Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(()),
             Message::Unsupported(what) => {
                 Err(Error::new(SqlState::FeatureNotSupported, format!("{what} is not supported"))
                     .into())
