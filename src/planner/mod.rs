@@ -13,15 +13,18 @@ mod checked;
 mod commits;
 mod execute;
 mod files;
+mod functions;
 mod literals;
 mod ml_functions;
 pub mod models;
 mod names;
+mod postgres;
 mod predict;
 mod relations;
 mod rewrite;
 mod select_ast;
 mod services;
+mod spelling;
 mod types;
 
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
@@ -244,6 +247,7 @@ impl<'a> Planner<'a> {
         }
         let models = rewrite::load_models(self, slice, &query).await?;
         let mut rewritten = rewrite::rewrite(self, slice, &mut query, &models)?;
+        spelling::rewrite(&mut query, slice, &self.environment.time_zone)?;
         let mut statement = Statement::Query(Box::new(query));
         let system = system::touches_catalog(&statement)
             .then(|| (self.environment.system)(self.world.catalog()));

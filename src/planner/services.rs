@@ -1,7 +1,7 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{checked, types};
+use super::{checked, functions, postgres, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -145,6 +145,7 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, threads: usize) -> Result<SessionSt
         vec![Arc::new(checked::NarrowLiterals)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(checked::CheckedArithmetic));
+    rules.push(Arc::new(postgres::PostgresMeaning));
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime_env.clone())
@@ -162,6 +163,7 @@ fn register_functions(state: &mut SessionState) -> Result<()> {
     {
         state.register_udaf(Arc::new(aggregate))?;
     }
+    functions::register(state)?;
     let sign = datafusion::functions::math::signum();
     state.register_udf(Arc::new(sign.as_ref().clone().with_aliases(["sign"])))?;
     Ok(())
