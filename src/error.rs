@@ -1,6 +1,7 @@
 //! The one error of the program: an SQLSTATE, a message in PostgreSQL's words, and what helps the user on.
 
 mod from;
+mod words;
 
 use crate::sqlstate::SqlState;
 use std::fmt;
@@ -250,6 +251,13 @@ impl Notice {
 
     fn build(severity: Severity, code: SqlState, message: String) -> Self {
         Self { severity, code, message, detail: None, hint: None }
+    }
+
+    /// Gives it an SQLSTATE of its own.
+    #[must_use]
+    pub fn with_code(mut self, code: SqlState) -> Self {
+        self.code = code;
+        self
     }
 
     /// Adds a hint.

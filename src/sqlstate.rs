@@ -43,10 +43,16 @@ sqlstates! {
     DatetimeFieldOverflow = "22008",
     /// Division by zero.
     DivisionByZero = "22012",
-    /// A root or power that has no real value.
-    InvalidArgumentForPower = "2201F",
     /// A regular expression that does not compile.
     InvalidRegularExpression = "2201B",
+    /// A logarithm of zero or of a negative number.
+    InvalidArgumentForLogarithm = "2201E",
+    /// A root or a power that is no real number.
+    InvalidArgumentForPower = "2201F",
+    /// A negative LIMIT.
+    InvalidRowCountInLimit = "2201W",
+    /// A negative OFFSET.
+    InvalidRowCountInOffset = "2201X",
     /// An option or argument has a value that it cannot take.
     InvalidParameterValue = "22023",
     /// Bytes that are not text in the client's encoding.

@@ -3,7 +3,7 @@
 use super::Error;
 use crate::sqlstate::SqlState;
 use arrow::error::ArrowError;
-use datafusion::common::SchemaError;
+use datafusion::common::{Column, SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 
 impl From<DataFusionError> for Error {
@@ -191,10 +191,7 @@ fn from_datafusion(error: DataFusionError) -> Error {
                 .detail(sentence(&short))
                 .hint("Raise the memory limit, or make the statement touch less data at once.")
         }
-        DataFusionError::NotImplemented(message) => {
-            Error::new(SqlState::FeatureNotSupported, lower_first(&message))
-                .hint("This form is not supported; see the README for what is.")
-        }
+        DataFusionError::NotImplemented(message) => super::words::unbuilt(strip(&message)),
         DataFusionError::Plan(message) => from_plan(&message),
         DataFusionError::SQL(parser_error, _) => {
             Error::new(SqlState::SyntaxError, parser_error.to_string())
@@ -252,17 +249,35 @@ fn from_schema(error: &SchemaError) -> Error {
                 Some(relation) => format!("{}.{}", relation.table(), field.name),
                 None => format!("\"{}\"", field.name),
             };
+            let missing = |relation: &TableReference| {
+                let named =
+                    |c: &Column| c.relation.as_ref().is_some_and(|r| r.table() == relation.table());
+                !valid_fields.iter().any(named)
+            };
+            if let Some(relation) = field.relation.as_ref().filter(|r| missing(r)) {
+                return Error::new(
+                    SqlState::UndefinedTable,
+                    format!("missing FROM-clause entry for table \"{}\"", relation.table()),
+                );
+            }
+            // Behind a control character stands what keeps columns of one name apart.
+            let twice = valid_fields
+                .iter()
+                .filter(|c| c.name.split_once('\u{1}').is_some_and(|(n, _)| n == field.name));
+            if twice.count() > 1 {
+                return ambiguous(&field.name);
+            }
             let names = valid_fields.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
             Error::new(SqlState::UndefinedColumn, format!("column {shown} does not exist"))
                 .column(field.name.clone())
                 .maybe_hint(crate::suggest::hint("column", &field.name, &names))
         }
-        SchemaError::AmbiguousReference { field } => Error::new(
-            SqlState::AmbiguousColumn,
-            format!("column reference \"{}\" is ambiguous", field.name),
+        SchemaError::AmbiguousReference { field } => ambiguous(&field.name),
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => Error::new(
+            SqlState::DuplicateAlias,
+            format!("table name \"{}\" specified more than once", qualifier.table()),
         ),
-        SchemaError::DuplicateQualifiedField { name, .. }
-        | SchemaError::DuplicateUnqualifiedField { name } => Error::new(
+        SchemaError::DuplicateUnqualifiedField { name } => Error::new(
             SqlState::DuplicateColumn,
             format!("column \"{name}\" specified more than once"),
         ),
@@ -276,16 +291,25 @@ fn refused_arguments(message: &str) -> Option<&str> {
     Some(said.split(" No function matches").next().unwrap_or(said))
 }
 
+fn ambiguous(name: &str) -> Error {
+    Error::new(SqlState::AmbiguousColumn, format!("column reference \"{name}\" is ambiguous"))
+}
+
 fn from_plan(message: &str) -> Error {
+    if let Some(error) = super::words::planned(message) {
+        return error;
+    }
+    let message = &super::words::sql_types(message);
     if let Some(said) = refused_arguments(message) {
         return Error::new(SqlState::UndefinedFunction, lower_first(said));
     }
     let lower = message.to_ascii_lowercase();
     if let Some(name) = quoted_after(message, "Invalid function ") {
         return Error::new(SqlState::UndefinedFunction, format!("function {name} does not exist"))
+            // The library names the nearest function however far it is.
             .maybe_hint(
                 quoted_after(message, "Did you mean ")
-                    .map(|near| format!("Perhaps you meant the function \"{near}\".")),
+                    .and_then(|near| crate::suggest::hint("function", name, &[near])),
             );
     }
     if lower.contains("non-boolean predicate") {
@@ -317,6 +341,7 @@ fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
 }
 
 fn from_execution(message: &str) -> Error {
+    let message = &super::words::sql_types(message);
     if let Some(said) = refused_arguments(message) {
         return Error::new(SqlState::UndefinedFunction, lower_first(said));
     }
@@ -343,7 +368,7 @@ fn strip(message: &str) -> &str {
     message.split("\n\nbacktrace").next().unwrap_or(message)
 }
 
-fn lower_first(message: &str) -> String {
+pub(super) fn lower_first(message: &str) -> String {
     let message = strip(message).trim_end_matches('.');
     let mut chars = message.chars();
     match (chars.next(), chars.clone().next()) {

@@ -19,7 +19,7 @@ mod tests;
 
 pub use copy::{CopyDecoder, CopyFormat, CopyOptions, Header, infer_csv_schema};
 pub use decode::{ColumnParser, decode_parameter, parse_text};
-pub use encode::{Format, Framing, RowEncoder, text_value};
+pub use encode::{Format, Framing, RowEncoder, text_column, text_value};
 pub use settings::{ByteaOutput, DateOrder, EncodeSettings, SessionZone};
 pub use types::{
     ColumnType, PG_TYPE_KEY, PgType, TYPMOD_KEY, arrow_type_of, column_type, format_type,

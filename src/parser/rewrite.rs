@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `t@v5` | `t VERSION AS OF 5` |
 //! | `f(…, TABLE s.t)` | `f(…, (SELECT * FROM s.t))` |
+//! | `INSERT INTO t TABLE u`, `… UNION TABLE u` | `… SELECT * FROM u` |
+//! | `UPDATE ONLY t`, `FROM ONLY t` | `UPDATE t`, `FROM t`: no table inherits |
 //! | `ML.F(MODEL s.m@x, …)` | `ML.F('s.m@x', …)` |
 //! | `DO NOTHING` in MERGE | an assignment to, a value of, [`NOTHING_MARKER`] |
 //! | `UPDATE SET *`, `INSERT *` in MERGE | an assignment to, a value of, [`STAR_MARKER`] |
@@ -50,6 +52,8 @@ impl Rewriter<'_> {
     fn step(&mut self, i: usize) -> usize {
         self.version(i)
             .or_else(|| self.table_argument(i))
+            .or_else(|| self.table_query(i))
+            .or_else(|| self.only(i))
             .or_else(|| self.model_argument(i))
             .or_else(|| self.merge_star(i))
             .or_else(|| self.merge_nothing(i))
@@ -135,6 +139,30 @@ impl Rewriter<'_> {
         }
         self.push(end - 1, Token::RParen);
         Some(end - i)
+    }
+
+    /// `TABLE name` as a query: the source of INSERT, or a part of a set operation.
+    fn table_query(&mut self, i: usize) -> Option<usize> {
+        if i < 3 || !self.is_word(i, "TABLE") || self.word(i + 1).is_none() {
+            return None;
+        }
+        let behind_set =
+            ["UNION", "EXCEPT", "INTERSECT", "ALL"].iter().any(|w| self.is_word(i - 1, w));
+        let insert = self.is_word(0, "INSERT")
+            && (self.token(i - 1) == Some(&Token::RParen) || self.word(i - 1).is_some());
+        if !behind_set && !insert {
+            return None;
+        }
+        self.push_words(i, &["SELECT"]);
+        self.push(i, Token::Mul);
+        self.push_words(i, &["FROM"]);
+        Some(1)
+    }
+
+    /// `ONLY` in front of a table's name.
+    fn only(&mut self, i: usize) -> Option<usize> {
+        let before = i > 0 && ["UPDATE", "FROM", "JOIN"].iter().any(|w| self.is_word(i - 1, w));
+        (before && self.is_word(i, "ONLY") && self.word(i + 1).is_some()).then_some(1)
     }
 
     /// `MODEL name[@version]` as the first argument of a function of schema `ml`.

@@ -191,7 +191,10 @@ impl CsvSource {
         let mut sample = Vec::new();
         open_file(path)?.take(SAMPLE_BYTES as u64).read_to_end(&mut sample)?;
         let whole = sample.len() < SAMPLE_BYTES;
-        let columns = infer_csv_schema(&sample, whole, &arguments.copy)?;
+        let columns = infer_csv_schema(&sample, whole, &arguments.copy).map_err(|e| {
+            let line = e.get_context().unwrap_or_default().to_owned();
+            e.context(format!("read_csv of \"{}\", {line}", path.display()))
+        })?;
         let fields: Vec<Field> = columns
             .into_iter()
             .map(|(name, t)| {

@@ -184,6 +184,8 @@ fn require_classes(model: &ResolvedModel) -> Result<()> {
 
 /// The alias of the input inside of a generated query.
 const INPUT: &str = "__input";
+/// How the error about a column begins that the input lacks.
+pub(super) const MISSING: &str = "column __input.";
 
 /// `f(__input.feature, …)` as text.
 fn question(rewriter: &mut Rewriter<'_>, model: &ResolvedModel, question: Question) -> Expr {

@@ -14,12 +14,14 @@ mod checked;
 mod commits;
 mod execute;
 mod files;
+mod functions;
 mod literals;
 mod ml_functions;
 pub mod models;
 mod names;
 mod operands;
 mod parameters;
+mod postgres;
 mod predict;
 mod relations;
 mod rewrite;
@@ -27,6 +29,7 @@ mod sample;
 mod select_ast;
 mod services;
 mod slices;
+mod spelling;
 mod types;
 mod values;
 mod watch;
@@ -255,6 +258,7 @@ impl<'a> Planner<'a> {
         }
         let models = rewrite::load_models(self, slice, &query).await?;
         let mut rewritten = rewrite::rewrite(self, slice, &mut query, &models)?;
+        spelling::rewrite(&mut query, slice, &self.environment.time_zone)?;
         let mut statement = Statement::Query(Box::new(query));
         let system = system::touches_catalog(&statement)
             .then(|| (self.environment.system)(self.world.catalog()));

@@ -39,6 +39,8 @@ fn name_select(select: &mut Select, top_level: bool) {
         .iter()
         .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let mut taken = HashSet::new();
+    // In a subquery none of several columns of one name keeps it: to name it is ambiguous.
+    let twice = if top_level { HashSet::new() } else { names_twice(select) };
     for (i, item) in select.projection.iter_mut().enumerate() {
         match item {
             SelectItem::UnnamedExpr(expr) => {
@@ -48,7 +50,8 @@ fn name_select(select: &mut Select, top_level: bool) {
                     None => expression_name(expr),
                 };
                 // A plain column keeps its qualifier; it is renamed only where names would clash.
-                let clashes = !taken.insert(name.clone()) || (wildcard && top_level);
+                let clashes =
+                    !taken.insert(name.clone()) || twice.contains(&name) || (wildcard && top_level);
                 if plain.is_none() || clashes {
                     let alias = if clashes { format!("{name}{MARK}{i}") } else { name };
                     let alias = Ident::with_quote('"', alias);
@@ -57,7 +60,8 @@ fn name_select(select: &mut Select, top_level: bool) {
             }
             SelectItem::ExprWithAlias { alias, .. } => {
                 let name = crate::parser::fold_ident(&alias.value, alias.quote_style);
-                let clashes = !taken.insert(name.clone()) || (wildcard && top_level);
+                let clashes =
+                    !taken.insert(name.clone()) || twice.contains(&name) || (wildcard && top_level);
                 if clashes {
                     let span = alias.span;
                     *alias = Ident::with_quote_and_span('"', span, format!("{name}{MARK}{i}"));
@@ -66,6 +70,26 @@ fn name_select(select: &mut Select, top_level: bool) {
             _ => {}
         }
     }
+}
+
+/// The names that stand more than once in a select list.
+fn names_twice(select: &Select) -> HashSet<String> {
+    let (mut once, mut twice) = (HashSet::new(), HashSet::new());
+    for item in &select.projection {
+        let name = match item {
+            SelectItem::UnnamedExpr(expr) => {
+                plain_name(expr).unwrap_or_else(|| expression_name(expr))
+            }
+            SelectItem::ExprWithAlias { alias, .. } => {
+                crate::parser::fold_ident(&alias.value, alias.quote_style)
+            }
+            _ => continue,
+        };
+        if !once.insert(name.clone()) {
+            twice.insert(name);
+        }
+    }
+    twice
 }
 
 fn take(expr: &mut Expr) -> Expr {

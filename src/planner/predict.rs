@@ -9,6 +9,7 @@ use datafusion::common::Result as DfResult;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use sqlparser::ast::{Expr, Value, ValueWithSpan};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -81,6 +82,32 @@ pub(super) fn function(
         question,
         signature: Signature::user_defined(Volatility::Immutable),
     }))
+}
+
+/// Untyped literals take the types of their features: `x => '1.5'` is a number.
+pub(super) fn typed(
+    arguments: Vec<Expr>,
+    model: &Model,
+) -> std::result::Result<Vec<Expr>, super::rewrite::Failure> {
+    let settings = crate::format::EncodeSettings::default();
+    let features = &model.signature().features;
+    let typed = arguments.into_iter().zip(features).map(|(argument, feature)| {
+        let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) = &argument
+        else {
+            return Ok(argument);
+        };
+        let to = match feature.kind {
+            FeatureKind::Text => return Ok(argument),
+            FeatureKind::Boolean => "boolean",
+            FeatureKind::Number => "double precision",
+        };
+        let arrow = if to == "boolean" { DataType::Boolean } else { DataType::Float64 };
+        crate::format::parse_text(text, &arrow, &settings)
+            .map_err(|e| Box::new((e.column(&feature.name), *span)))?;
+        let cast = format!("CAST('{}' AS {to})", text.replace('\'', "''"));
+        super::ast::parse_expression(&cast).map_err(|e| Box::new((e, *span)))
+    });
+    typed.collect()
 }
 
 /// The type of the map that `predict_probs` gives.

@@ -535,12 +535,34 @@ pub(super) fn explain_failure(
     feature_hint(Error::from(error).position_or(place), models)
 }
 
+/// A column that the input of a function of schema `ml` lacks; the place in the generated query is
+/// none in the client's text.
+fn missing_input(error: Error, column: &str, models: &HashMap<String, ResolvedModel>) -> Error {
+    let hint = error.get_hint().map(str::to_owned);
+    let of = |what: &str, model: &ResolvedModel| {
+        format!("{what} \"{column}\" of model \"{}\" is missing in the input", model.name)
+    };
+    let feature =
+        |m: &&ResolvedModel| m.model.signature().features.iter().any(|f| f.name == column);
+    let message = if let Some(model) = models.values().find(feature) {
+        of("feature", model)
+    } else if let Some(model) = models.values().find(|m| m.model.label().name == column) {
+        of("label", model)
+    } else {
+        format!("column \"{column}\" is missing in the input")
+    };
+    Error::new(SqlState::UndefinedColumn, message).column(column).maybe_hint(hint)
+}
+
 /// If the missing column is one that a model needs, says so.
 pub fn feature_hint(error: Error, models: &HashMap<String, ResolvedModel>) -> Error {
     if error.code() != SqlState::UndefinedColumn {
         return error;
     }
     let Some(column) = error.object().column.clone() else { return error };
+    if error.message().starts_with(super::ml_functions::MISSING) {
+        return missing_input(error, &column, models);
+    }
     let needs =
         models.values().find(|m| m.model.signature().features.iter().any(|f| f.name == column));
     match needs {

@@ -310,6 +310,7 @@ impl Rewriter<'_> {
             return fail(error, span);
         }
         let arguments = feature_arguments(model, rest, span)?;
+        let arguments = predict::typed(arguments, &model.model)?;
         for (argument, feature) in arguments.iter().zip(&model.model.signature().features) {
             if let Some(number) = placeholder(argument) {
                 self.out.parameters.entry(number).or_insert_with(|| feature.data_type.clone());

@@ -1,7 +1,7 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{bounded, checked, operands, types};
+use super::{bounded, checked, functions, operands, postgres, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -160,6 +160,7 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionS
         vec![Arc::new(operands::Operands)];
     analysis.extend(Analyzer::new().rules);
     analysis.push(Arc::new(checked::CheckedArithmetic));
+    analysis.push(Arc::new(postgres::PostgresMeaning));
     // Scans take their filters from the logical plan. DataFusion 55.2's push-down through physical
     // plans finds columns by name and takes the wrong one of two, behind a join whose sides were
     // swapped; what it would add, filters that a join or a sort learns while it runs, skips row
@@ -187,6 +188,7 @@ fn register_functions(state: &mut SessionState) -> Result<()> {
     for function in bounded::functions() {
         state.register_udf(Arc::new(function))?;
     }
+    functions::register(state)?;
     let sign = datafusion::functions::math::signum();
     state.register_udf(Arc::new(sign.as_ref().clone().with_aliases(["sign"])))?;
     Ok(())

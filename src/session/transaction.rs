@@ -107,7 +107,7 @@ impl Session {
     /// BEGIN, COMMIT and ROLLBACK.
     pub(super) async fn control(&mut self, control: Control) -> Result<Response> {
         match control {
-            Control::Begin { read_only } => {
+            Control::Begin { read_only, tag } => {
                 if self.block.explicit {
                     self.warn(
                         SqlState::ActiveSqlTransaction,
@@ -117,7 +117,7 @@ impl Session {
                     self.block.explicit = true;
                     self.settings.begin_transaction(read_only);
                 }
-                Response::done("BEGIN")
+                Response::done(tag)
             }
             Control::Commit => {
                 self.warn_if_idle();

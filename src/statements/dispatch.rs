@@ -1,5 +1,6 @@
 //! The table of leading words: which file parses a statement.
 
+use super::refused::{self, REFUSED};
 use super::{Parsed, Statement, feature, history, model, query, session, table};
 use crate::error::{Error, Result};
 use crate::parser::{Cursor, TokenSlice};
@@ -63,59 +64,15 @@ const TABLE: &[(&[&str], Parse)] = &[
     (&["UNLISTEN"], session::discard::parse),
 ];
 
-/// Statements of the design and of PostgreSQL that this version refuses, with what to do instead.
-const REFUSED: &[(&[&str], &str)] = &[
-    (&["SAVEPOINT"], "Put what may fail into a transaction of its own."),
-    (&["RELEASE"], "Put what may fail into a transaction of its own."),
-    (&["ALTER", "MODEL"], "Train with NOT DEFAULT, and name a version as model@n."),
-    (&["ALTER"], "Use CREATE OR REPLACE TABLE … AS SELECT to change a table."),
-    (&["EVALUATE", "MODEL"], "Use SELECT * FROM ml.evaluate('model', TABLE t)."),
-    (&["EXPLAIN", "MODEL"], "Use SELECT * FROM ml.weights('model')."),
-    (&["OPTIMIZE"], "Files are compacted by a later version."),
-    (&["VACUUM"], "Nothing is cleaned up yet: all history is kept."),
-    (&["REPAIR"], "Copy the last good version with CREATE TABLE … AS, then DROP TABLE."),
-    (&["FSCK"], "Run cenote doctor, which looks up every file."),
-    (&["RESTORE"], "Use CREATE OR REPLACE TABLE t AS SELECT * FROM t VERSION AS OF n."),
-    (&["ANALYZE"], "Statistics are kept with every file; there is nothing to analyse."),
-    (&["GRANT"], "Roles and privileges come with logins."),
-    (&["REVOKE"], "Roles and privileges come with logins."),
-    (&["COMMENT"], "Comments are not kept yet."),
-    (&["LISTEN"], "There are no notifications; poll system.commits."),
-    (&["NOTIFY"], "There are no notifications; poll system.commits."),
-    (&["DECLARE"], "Fetch rows through the extended protocol's row limit."),
-    (&["FETCH"], "Fetch rows through the extended protocol's row limit."),
-    (&["PREPARE"], "Prepare through the driver (the extended protocol)."),
-    (&["EXECUTE"], "Prepare through the driver (the extended protocol)."),
-    (&["CALL"], "There are no procedures."),
-    (&["DO"], "There are no procedural blocks."),
-    (&["LOCK"], "Transactions see snapshots; conflicts end in 40001 at COMMIT."),
-    (&["REFRESH"], "Run the query again with INSERT or CREATE OR REPLACE TABLE."),
-    (&["CREATE", "INDEX"], "Files carry statistics that scans skip by; there are no indexes."),
-    (&["CREATE", "UNIQUE"], "Files carry statistics that scans skip by; there are no indexes."),
-    (&["CREATE", "TEMP"], "Use a table in a schema of your own."),
-    (&["CREATE", "TEMPORARY"], "Use a table in a schema of your own."),
-    (&["CREATE", "OR", "REPLACE", "TEMP"], "Use a view in a schema of your own."),
-    (&["CREATE", "MATERIALIZED"], "Use CREATE TABLE … AS, or CREATE FEATURE TABLE … AS."),
-    (&["CREATE", "TRAINING"], "Join the tables in the model's own query."),
-    (&["CREATE", "ROLE"], "Roles come with logins; on loopback everybody is \"cenote\"."),
-    (&["CREATE", "USER"], "Roles come with logins; on loopback everybody is \"cenote\"."),
-    (&["CREATE", "FUNCTION"], "There are no functions of one's own yet."),
-    (&["CREATE", "SEQUENCE"], "Use row_number() or keys of your own."),
-    (&["CREATE", "EXTENSION"], "Everything is built in."),
-    (&["CREATE", "DATABASE"], "A warehouse is one database; use schemas."),
-    (&["DROP", "DATABASE"], "A warehouse is one database; use schemas."),
-    (&["CONVERT"], "Use CREATE TABLE t AS SELECT * FROM read_parquet('…')."),
-    (&["UNDROP"], "A dropped table can be read AT (SNAPSHOT => n) of before."),
-];
-
 /// Parses one statement.
 ///
 /// # Errors
 /// 42601 with the position, 0A000 for what is not built.
 pub fn parse(slice: &TokenSlice) -> Result<Parsed> {
     let cursor = Cursor::new(slice);
+    refused::check_numbers(slice)?;
     let statement = match find(&cursor) {
-        Some(parse) => parse(slice)?,
+        Some(parse) => parse(slice).map_err(|e| refused::explain(slice, e))?,
         None => return Err(refuse(&cursor)),
     };
     Ok(Parsed { slice: slice.clone(), statement })
@@ -125,11 +82,16 @@ fn find(cursor: &Cursor<'_>) -> Option<Parse> {
     if cursor.peek() == Some(&Token::LParen) {
         return Some(query::select::parse);
     }
-    TABLE.iter().find(|(words, _)| cursor.peek_words(words)).map(|(_, parse)| *parse)
+    let (words, parse) = TABLE.iter().find(|(words, _)| cursor.peek_words(words))?;
+    // SHOW x is a setting, unless the words are those of a statement that is refused.
+    let more = |refused: &[&str]| refused.len() > words.len() && cursor.peek_words(refused);
+    let refused = REFUSED.iter().any(|(refused, _)| more(refused));
+    (!refused).then_some(*parse)
 }
 
 fn refuse(cursor: &Cursor<'_>) -> Error {
-    if let Some((words, hint)) = REFUSED.iter().find(|(words, _)| cursor.peek_words(words)) {
+    let named = REFUSED.iter().filter(|(words, _)| cursor.peek_words(words));
+    if let Some((words, hint)) = named.max_by_key(|(words, _)| words.len()) {
         return Error::unsupported(words.join(" "), *hint).position(cursor.position());
     }
     let known: Vec<&str> = TABLE.iter().map(|(words, _)| words[0]).collect();

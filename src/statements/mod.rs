@@ -8,6 +8,7 @@ pub mod feature;
 pub mod history;
 pub mod model;
 pub mod query;
+mod refused;
 pub mod session;
 pub mod table;
 
@@ -56,6 +57,8 @@ pub enum Control {
     Begin {
         /// READ ONLY, if said.
         read_only: Option<bool>,
+        /// The command tag: the words that began it.
+        tag: &'static str,
     },
     /// COMMIT, END
     Commit,

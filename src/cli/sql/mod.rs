@@ -93,7 +93,7 @@ fn run_all(args: &SqlArgs) -> Result<bool> {
     }
     for source in &args.sources {
         let ended = match source {
-            Source::Command(text) => runner.script(text, None, args.continue_on_error),
+            Source::Command(text) => runner.group(text, args.continue_on_error),
             Source::File(name) => {
                 let text = read_source(name)?;
                 runner.script(&text, Some(name), args.continue_on_error)

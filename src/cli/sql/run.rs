@@ -139,6 +139,34 @@ impl Runner {
         Ended::Done
     }
 
+    /// Runs the text of one `-c`: several statements are one transaction, unless they say otherwise,
+    /// as they are for psql.
+    pub(super) fn group(&mut self, text: &str, go_on: bool) -> Ended {
+        let mut pieces = Script::new(text);
+        let (mut statements, mut commands) = (0, 0);
+        while let Some(piece) = pieces.next_piece() {
+            match piece {
+                Piece::Statement { .. } => statements += 1,
+                Piece::Command { .. } => commands += 1,
+            }
+        }
+        if statements < 2 || commands > 0 {
+            return self.script(text, None, go_on);
+        }
+        self.session.begin_implicit();
+        let ended = self.script(text, None, false);
+        let runtime = Arc::clone(&self.runtime);
+        let committed = runtime.block_on(self.link.drive(self.session.end_implicit()));
+        if let Err(error) = &committed {
+            eprint!("{}", error_text(error, text, None));
+        }
+        match (ended, committed) {
+            (Ended::Done, Err(_)) if !go_on => Ended::Failed,
+            (Ended::Failed, _) if go_on => Ended::Done,
+            (ended, _) => ended,
+        }
+    }
+
     /// Runs one statement and prints its result or its error; whether it went well.
     pub(super) fn statement(
         &mut self,

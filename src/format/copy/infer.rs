@@ -104,6 +104,18 @@ pub fn infer_csv_schema(
     whole: bool,
     options: &CopyOptions,
 ) -> Result<Vec<(String, DataType)>> {
+    let mut line = 0;
+    infer(sample, whole, options, &mut line).map_err(|e| e.context(format!("line {line}")))
+}
+
+/// Counts the lines that it looks at.
+fn infer(
+    sample: &[u8],
+    whole: bool,
+    options: &CopyOptions,
+    number: &mut u64,
+) -> Result<Vec<(String, DataType)>> {
+    *number = 1;
     let settings = EncodeSettings::default();
     let mut scanner = LineScanner::new(options);
     let mut fields = Fields::default();
@@ -138,6 +150,7 @@ pub fn infer_csv_schema(
             }
         }
         rest = &rest[line.next..];
+        *number += 1 + line.embedded_lines;
     }
     let count = if names.is_empty() { guesses.len() } else { names.len() };
     Ok((0..count)

@@ -15,7 +15,7 @@ use super::settings::EncodeSettings;
 use super::types::{PgType, pg_type_of};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, RecordBatch, StringViewArray, StringViewBuilder};
 use arrow::datatypes::{Field, Schema};
 use bytes::{BufMut, BytesMut};
 use column::Column;
@@ -301,6 +301,25 @@ impl ValueWriter {
     pub(crate) fn put_json(&self, row: usize, out: &mut BytesMut) {
         self.column.put_json(row, &self.context, json::NonFinite::Null, out);
     }
+}
+
+/// The texts of a column's values, as [`text_value`] gives them one by one.
+///
+/// # Errors
+/// For types that have no text.
+pub fn text_column(array: &dyn Array, settings: &EncodeSettings) -> Result<StringViewArray> {
+    let field = Field::new("", array.data_type().clone(), true);
+    let writer = ValueWriter::new(&field, array, settings)?;
+    let mut texts = StringViewBuilder::with_capacity(array.len());
+    let mut out = BytesMut::new();
+    for row in 0..array.len() {
+        out.clear();
+        match writer.put_text(row, &mut out) {
+            true => texts.append_value(String::from_utf8_lossy(&out)),
+            false => texts.append_null(),
+        }
+    }
+    Ok(texts.finish())
 }
 
 /// The text of one value as psql would show it; none for NULL and for a row beyond the end.

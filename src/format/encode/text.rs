@@ -48,6 +48,8 @@ impl TextContext {
     }
 }
 
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// A count of units as microseconds; what does not fit stays at the bound.
 pub(super) fn micros(value: i64, unit: TimeUnit) -> i64 {
     match unit {
@@ -75,7 +77,12 @@ impl Column {
             Data::MonthDayNano(values) => {
                 (values[row].months, values[row].days, values[row].nanoseconds / 1000)
             }
-            Data::Duration(values, unit) => (0, 0, micros(values[row], *unit)),
+            // A difference of times counts whole days, as PostgreSQL's does.
+            Data::Duration(values, unit) => {
+                let micros = micros(values[row], *unit);
+                let days = i32::try_from(micros / DAY_MICROS).unwrap_or(i32::MAX);
+                (0, days, micros - i64::from(days) * DAY_MICROS)
+            }
             _ => return None,
         })
     }

@@ -179,10 +179,10 @@ impl Statement for CreateFeatureTable {
         let name = names::new_name(cx, &self.name).map_err(place)?;
         if cx.transaction.catalog().relation(&name).is_some() {
             if self.if_not_exists {
-                cx.notice(Notice::notice(format!(
-                    "relation \"{}\" already exists, skipping",
-                    name.name
-                )));
+                cx.notice(
+                    Notice::notice(format!("relation \"{}\" already exists, skipping", name.name))
+                        .with_code(SqlState::DuplicateTable),
+                );
                 return Response::done("CREATE FEATURE TABLE");
             }
             return Err(place(

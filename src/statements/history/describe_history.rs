@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::parser::{Cursor, TokenSlice};
 use crate::planner::resolve_table;
+use crate::sqlstate::SqlState;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use crate::warehouse::HistoryEntry;
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -73,6 +74,13 @@ impl Statement for DescribeHistory {
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
         let table = resolve_table(cx.transaction, &cx.environment.search_path, &self.name)
+            .map_err(|e| match e.code() {
+                SqlState::WrongObjectType => {
+                    e.hint("Views have no history; ask the tables that the view reads.")
+                }
+                SqlState::InsufficientPrivilege => e.hint("Tables of users have a history."),
+                _ => e,
+            })
             .map_err(|e| e.position(self.position))?;
         let entries = cx.transaction.snapshot().history(&table.id, self.limit).await?;
         Response::rows("DESCRIBE", batch(&entries)?)

@@ -59,7 +59,9 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let is_query = cursor.peek() == Some(&Token::LParen)
         || ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|w| cursor.peek_words(&[w]));
     if !is_query {
-        if cursor.at_end() {
+        const STATEMENTS: &[&str] =
+            &["INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "DECLARE", "EXECUTE", "REFRESH"];
+        if !STATEMENTS.iter().any(|w| cursor.peek_words(&[w])) {
             return Err(cursor.error(Some("a query")));
         }
         return Err(Error::unsupported(

@@ -20,14 +20,15 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let mut cursor = Cursor::new(slice);
     let word = cursor.identifier("BEGIN")?;
     let control = match word.as_str() {
-        "begin" | "start" => begin(&mut cursor)?,
+        "begin" => begin(&mut cursor, "BEGIN")?,
+        "start" => begin(&mut cursor, "START TRANSACTION")?,
         other => end(&mut cursor, other)?,
     };
     cursor.expect_end()?;
     Ok(Arc::new(TransactionControl { control }))
 }
 
-fn begin(cursor: &mut Cursor<'_>) -> Result<Control> {
+fn begin(cursor: &mut Cursor<'_>, tag: &'static str) -> Result<Control> {
     if cursor.peek_words(&["ATOMIC"]) {
         return Err(
             Error::unsupported("BEGIN ATOMIC", "Use BEGIN … COMMIT.").position(cursor.position())
@@ -35,7 +36,7 @@ fn begin(cursor: &mut Cursor<'_>) -> Result<Control> {
     }
     let _ = cursor.accept(&["TRANSACTION"]) || cursor.accept(&["WORK"]);
     let read_only = modes(cursor)?;
-    Ok(Control::Begin { read_only })
+    Ok(Control::Begin { read_only, tag })
 }
 
 /// `ISOLATION LEVEL … | READ ONLY | READ WRITE | [NOT] DEFERRABLE`, with or without commas.

@@ -43,6 +43,17 @@ pub fn define(
             return Err(place(duplicate(&name)));
         }
         let mut new = Column::new(&name, sql_type_of(&column.data_type).map_err(place)?);
+        let says = |wanted: &ColumnOption| column.options.iter().any(|o| o.option == *wanted);
+        let primary =
+            column.options.iter().any(|o| matches!(o.option, ColumnOption::PrimaryKey(_)));
+        if says(&ColumnOption::Null) && (says(&ColumnOption::NotNull) || primary) {
+            return Err(place(Error::new(
+                SqlState::SyntaxError,
+                format!(
+                    "conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""
+                ),
+            )));
+        }
         for option in &column.options {
             let given = option.name.as_ref().map(fold);
             column_option(table, &mut new, &mut out, given, &option.option).map_err(place)?;

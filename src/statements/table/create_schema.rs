@@ -58,7 +58,8 @@ impl Statement for CreateSchema {
         }
         names::check_new_name(&self.name).map_err(place)?;
         if self.if_not_exists && cx.transaction.catalog().schema(&self.name).is_some() {
-            cx.notice(Notice::notice(format!("schema \"{}\" already exists, skipping", self.name)));
+            let text = format!("schema \"{}\" already exists, skipping", self.name);
+            cx.notice(Notice::notice(text).with_code(SqlState::DuplicateSchema));
             return Response::done("CREATE SCHEMA");
         }
         let schema =

@@ -67,7 +67,10 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         query: None,
         with_data: true,
     };
-    if cursor.peek_words(&["LIKE"])
+    let in_parentheses = cursor.peek() == Some(&Token::LParen)
+        && matches!(cursor.peek_nth(1), Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("like"));
+    if in_parentheses
+        || cursor.peek_words(&["LIKE"])
         || cursor.peek_words(&["SHALLOW"])
         || cursor.peek_words(&["DEEP"])
     {
@@ -207,10 +210,10 @@ impl Statement for CreateTable {
         let old = match existing {
             None => None,
             Some(_) if self.if_not_exists => {
-                cx.notice(Notice::notice(format!(
-                    "relation \"{}\" already exists, skipping",
-                    name.name
-                )));
+                cx.notice(
+                    Notice::notice(format!("relation \"{}\" already exists, skipping", name.name))
+                        .with_code(SqlState::DuplicateTable),
+                );
                 return Response::done("CREATE TABLE");
             }
             Some(Relation::Table(table)) if self.or_replace && table.feature.is_none() => {
@@ -221,6 +224,10 @@ impl Statement for CreateTable {
                     SqlState::WrongObjectType,
                     format!("\"{}\" is not a table", name.name),
                 )));
+            }
+            Some(Relation::Table(table)) if table.feature.is_some() => {
+                let hint = "It is a feature table: use DROP FEATURE TABLE first.";
+                return Err(place(already_there(&name).hint(hint)));
             }
             Some(_) => return Err(place(already_there(&name))),
         };
@@ -476,6 +483,14 @@ fn check_default(cx: &Execution<'_>, column: &Column, default: &str) -> Result<(
     let given = expr.get_type(&empty)?;
     let is_literal = matches!(expr, datafusion::logical_expr::Expr::Literal(..));
     let untyped = is_literal && given.is_string();
+    if untyped
+        && let datafusion::logical_expr::Expr::Literal(value, _) = &expr
+        && let Some(Some(text)) = value.try_as_str()
+    {
+        let settings = crate::format::EncodeSettings::default();
+        crate::format::parse_text(text, &column.sql_type.arrow(), &settings)
+            .map_err(|e| e.column(&column.name))?;
+    }
     if untyped || rows::assignable(&given, &column.sql_type.arrow()) {
         return Ok(());
     }

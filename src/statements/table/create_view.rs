@@ -78,10 +78,13 @@ impl Statement for CreateView {
         let name = names::new_name(cx, &self.name).map_err(place)?;
         let existing = cx.transaction.catalog().relation(&name).cloned();
         if existing.is_some() && self.if_not_exists {
-            cx.notice(crate::error::Notice::notice(format!(
-                "relation \"{}\" already exists, skipping",
-                name.name
-            )));
+            cx.notice(
+                crate::error::Notice::notice(format!(
+                    "relation \"{}\" already exists, skipping",
+                    name.name
+                ))
+                .with_code(SqlState::DuplicateTable),
+            );
             return Response::done("CREATE VIEW");
         }
         match &existing {

@@ -81,13 +81,17 @@ impl DropTable {
             }
             if let (Some(schema), _) = split_name(parts.to_vec())?
                 && catalog.schema(&schema).is_none()
+                && !names::is_reserved_schema(&schema)
             {
                 return Err(names::missing_schema(&catalog, &schema));
             }
             // The resolver's error has the nearest name; PostgreSQL says "table" here.
             let error = match resolve_relation(cx.transaction, &cx.environment.search_path, parts) {
                 Err(error) => error,
-                Ok(_) => Error::new(SqlState::InsufficientPrivilege, "permission denied"),
+                Ok(_) => Error::new(
+                    SqlState::InsufficientPrivilege,
+                    format!("permission denied: \"{}\" is a system catalog", parts.join(".")),
+                ),
             };
             let message = error.message().replacen("relation", "table", 1);
             return Err(error.with_message(message));

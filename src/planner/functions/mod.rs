@@ -1,0 +1,40 @@
+//! Scalar functions and operators with PostgreSQL's meaning, in the place of DataFusion's.
+//!
+//! - `overrides` wraps functions that DataFusion has, where results or errors differ.
+//! - `text`, `time` and `interval` are functions that it lacks, some under names of this program.
+//! - `operators` gives operators their meaning where operands have types that DataFusion refuses.
+
+mod interval;
+mod math;
+mod operators;
+mod overrides;
+mod plain;
+mod text;
+mod time;
+
+pub(super) use interval::interval_input;
+pub(super) use math::float_operator;
+pub(super) use text::text_output;
+
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::SessionState;
+use std::sync::Arc;
+
+/// Registers all of them, over DataFusion's own.
+pub(super) fn register(state: &mut SessionState) -> Result<()> {
+    for function in overrides::all() {
+        state.register_udf(function)?;
+    }
+    for function in
+        [text::length(), text::similar_pattern(), text::same(), time::extract(), math::div()]
+    {
+        state.register_udf(function)?;
+    }
+    let uuid = datafusion::functions::string::uuid();
+    state.register_udf(Arc::new(uuid.as_ref().clone().with_aliases(["gen_random_uuid"])))?;
+    let variance = datafusion::functions_aggregate::variance::var_samp_udaf();
+    let variance = variance.as_ref().clone().with_aliases(["variance"]);
+    state.register_udaf(Arc::new(variance))?;
+    state.register_expr_planner(Arc::new(operators::Operators))
+}

@@ -1,0 +1,77 @@
+//! Operators over types that DataFusion refuses, or gives another meaning.
+
+use super::interval::{interval_divide, interval_key, interval_multiply};
+use super::text::bytea_concat;
+use arrow::datatypes::{DataType, IntervalUnit};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
+use sqlparser::ast::BinaryOperator;
+use std::sync::Arc;
+
+/// Bytes behind bytes, intervals times numbers, intervals beside intervals.
+#[derive(Debug)]
+pub(super) struct Operators;
+
+fn call(function: Arc<ScalarUDF>, arguments: Vec<Expr>) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))
+}
+
+fn is_interval(t: &DataType) -> bool {
+    matches!(t, DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Duration(_))
+}
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(
+        &self,
+        raw: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        let planned = match raw.op {
+            BinaryOperator::StringConcat if left.is_binary() || right.is_binary() => {
+                // The cast reads an untyped literal as bytea's input.
+                let bytes = |e: Expr, t: &DataType| match t.is_binary() {
+                    true => e,
+                    false => cast(e, DataType::BinaryView),
+                };
+                call(bytea_concat(), vec![bytes(raw.left, &left), bytes(raw.right, &right)])
+            }
+            BinaryOperator::Multiply if is_interval(&left) && right.is_numeric() => {
+                call(interval_multiply(), vec![raw.left, raw.right])
+            }
+            BinaryOperator::Multiply if left.is_numeric() && is_interval(&right) => {
+                call(interval_multiply(), vec![raw.right, raw.left])
+            }
+            BinaryOperator::Divide if is_interval(&left) && right.is_numeric() => {
+                call(interval_divide(), vec![raw.left, raw.right])
+            }
+            BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+                if is_interval(&left) && is_interval(&right) =>
+            {
+                let RawBinaryExpr { op, left, right } = raw;
+                let key = |e: Expr| call(interval_key(), vec![e]);
+                let (left, right) = (Box::new(key(left)), Box::new(key(right)));
+                let op = match op {
+                    BinaryOperator::Eq => Operator::Eq,
+                    BinaryOperator::NotEq => Operator::NotEq,
+                    BinaryOperator::Lt => Operator::Lt,
+                    BinaryOperator::LtEq => Operator::LtEq,
+                    BinaryOperator::Gt => Operator::Gt,
+                    _ => Operator::GtEq,
+                };
+                Expr::BinaryExpr(BinaryExpr { left, op, right })
+            }
+            _ => return Ok(PlannerResult::Original(raw)),
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+}
