@@ -62,7 +62,11 @@ impl Error {
 
     /// A bug in this program: XX000.
     pub fn internal(message: impl Into<String>) -> Self {
+        let message = message.into();
+        // DataFusion would have its users write to its own tracker.
+        let message = message.split("\nThis issue was likely caused by").next().unwrap_or(&message);
         Self::new(SqlState::InternalError, message)
+            .hint("This is a bug in the server; please report it with the statement.")
     }
 
     /// Adds a detail, a whole sentence.

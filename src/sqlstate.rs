@@ -43,6 +43,10 @@ sqlstates! {
     DatetimeFieldOverflow = "22008",
     /// Division by zero.
     DivisionByZero = "22012",
+    /// A root or power that has no real value.
+    InvalidArgumentForPower = "2201F",
+    /// A regular expression that does not compile.
+    InvalidRegularExpression = "2201B",
     /// An option or argument has a value that it cannot take.
     InvalidParameterValue = "22023",
     /// Bytes that are not text in the client's encoding.
@@ -149,10 +153,14 @@ sqlstates! {
     TooManyConnections = "53300",
     /// A statement or expression is nested too deeply.
     StatementTooComplex = "54001",
+    /// A value would be larger than any may be.
+    ProgramLimitExceeded = "54000",
     /// More columns than a table may have.
     TooManyColumns = "54011",
     /// An object is in a state that does not allow this.
     ObjectNotInPrerequisiteState = "55000",
+    /// Something is in use that must not be.
+    ObjectInUse = "55006",
     /// A setting that cannot be changed now.
     CantChangeRuntimeParam = "55P02",
     /// The user cancelled, or a timeout did.

@@ -262,3 +262,67 @@ fn arguments_that_do_not_exist_are_told_apart() {
     let said = sql_with(folder.path(), &["-f", "no_such_script.sql"], "").failed();
     assert!(said.contains("no_such_script.sql"), "{said}");
 }
+
+fn doctor(data: &Path, arguments: &[&str]) -> crate::harness::Outcome {
+    let head: [&OsStr; 3] = ["doctor".as_ref(), "--data".as_ref(), data.as_ref()];
+    cenote(head.into_iter().chain(arguments.iter().map(OsStr::new)), "")
+}
+
+#[test]
+fn the_doctor_finds_nothing_wrong_with_a_whole_warehouse() {
+    let folder = temporary_folder();
+    sql(
+        folder.path(),
+        "CREATE TABLE t (x double precision, y double precision);
+         INSERT INTO t VALUES (0, 1), (1, 3), (2, 5);
+         CREATE MODEL line PREDICT y USING linear_regression AS SELECT x, y FROM t",
+    )
+    .ok();
+    let said = doctor(folder.path(), &[]).ok();
+    assert!(said.contains("all is well") && said.contains("models: 1 versions"), "{said}");
+}
+
+#[test]
+fn the_doctor_names_files_that_are_gone_or_changed() {
+    let folder = temporary_folder();
+    sql(folder.path(), "CREATE TABLE t AS SELECT 1 AS id").ok();
+    let table = std::fs::read_dir(folder.path().join("public")).expect("the schema's folder");
+    let table = table.flatten().next().expect("the table's folder").path();
+    let files = std::fs::read_dir(table).expect("the table's files").flatten().map(|e| e.path());
+    let data = files.into_iter().find(|p| p.extension().is_some_and(|e| e == "parquet"));
+    let data = data.expect("a data file");
+    let whole = std::fs::read(&data).expect("bytes");
+    std::fs::write(&data, &whole[1..]).expect("cut");
+    let ended = doctor(folder.path(), &[]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    let sizes = format!("has {} bytes instead of {}", whole.len() - 1, whole.len());
+    assert!(ended.stdout.contains("table public.t") && ended.stdout.contains(&sizes));
+    std::fs::remove_file(&data).expect("gone");
+    let ended = doctor(folder.path(), &[]);
+    assert!(ended.stdout.contains("is missing"), "{}", ended.stdout);
+}
+
+#[test]
+fn the_doctor_sets_a_torn_last_record_aside_when_nobody_uses_the_warehouse() {
+    let folder = temporary_folder();
+    sql(folder.path(), "CREATE TABLE t AS SELECT 1 AS id").ok();
+    let server = Server::start(folder.path());
+    let log = folder.path().join("_cenote/log");
+    let torn = log.join("00000000000000000003.json");
+    std::fs::write(&torn, "{\"checksum\":\"0").expect("half a record");
+    assert!(doctor(folder.path(), &["--fix"]).failed().contains("is in use"));
+    assert!(torn.exists());
+    server.stop();
+
+    assert!(sql(folder.path(), "TABLE t").failed().contains("cenote doctor"));
+    let found = doctor(folder.path(), &[]);
+    assert_eq!(found.code, Some(1));
+    assert!(found.stdout.contains("record 3 of the warehouse log is damaged"), "{}", found.stdout);
+    let mended = doctor(folder.path(), &["--fix"]).ok();
+    assert!(mended.contains("all is well"), "{mended}");
+    assert!(!torn.exists());
+    let ids = sql_with(folder.path(), &["--format", "csv", "-c", "TABLE t"], "").ok();
+    assert_eq!(ids, "id\n1\n");
+    sql(folder.path(), "INSERT INTO t VALUES (2)").ok();
+    assert!(doctor(folder.path(), &[]).ok().contains("log: 3 records"));
+}

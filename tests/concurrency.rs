@@ -44,7 +44,7 @@ fn two_sessions_train_and_predict_while_a_third_inserts() {
             }
         });
         let mut trainers = Vec::new();
-        for name in ["left", "right"] {
+        for name in ["west", "east"] {
             let trainer = server.connect().await;
             trainers.push(tokio::spawn(async move {
                 execute(&trainer, &format!("CREATE MODEL {name} PREDICT y USING linear_regression AS SELECT x, y FROM points")).await;
@@ -77,9 +77,13 @@ fn two_sessions_train_and_predict_while_a_third_inserts() {
                 "SELECT count(DISTINCT version) FROM ml.model_versions WHERE model = 'public.{model}'"
             )
         };
-        assert_eq!(number(&client, &versions("left")).await, 1 + TRAININGS);
-        assert_eq!(number(&client, &versions("right")).await, 1 + TRAININGS);
+        assert_eq!(number(&client, &versions("west")).await, 1 + TRAININGS);
+        assert_eq!(number(&client, &versions("east")).await, 1 + TRAININGS);
         assert_eq!(number(&client, &versions("shared")).await, 1 + 2 * TRAININGS - lost);
+        // A training that lost is a run that says so.
+        let failed = "SELECT count(*) FROM ml.runs
+                      WHERE model = 'public.shared' AND status = 'failed' AND error LIKE '%(40001)'";
+        assert_eq!(number(&client, failed).await, lost);
 
         // Each version was trained on the rows of its snapshot, all of them and no others.
         let rows = client
@@ -238,6 +242,83 @@ fn appends_conflict_with_a_change_only_if_it_may_have_read_them() {
         assert_eq!(number(&client, "SELECT n FROM t WHERE id = 2").await, 1 + rounds);
         let all = "SELECT count(*) FROM t WHERE id = 3 AND n BETWEEN 100 AND 119";
         assert_eq!(number(&client, all).await, ROUNDS, "no row was missed, none changed twice");
+    });
+    server.stop();
+}
+
+#[test]
+fn a_training_that_loses_at_its_commit_leaves_a_failed_run() {
+    let server = Server::fresh();
+    run(async {
+        let (first, second) = (server.connect().await, server.connect().await);
+        execute(
+            &first,
+            "CREATE TABLE points (x double precision, y double precision);
+             INSERT INTO points SELECT n, 2 * n FROM generate_series(1, 10) AS t(n)",
+        )
+        .await;
+        execute(
+            &first,
+            "CREATE MODEL m PREDICT y USING linear_regression AS SELECT x, y FROM points",
+        )
+        .await;
+        execute(&first, "BEGIN; TRAIN MODEL m WITH (experiment = 'loses')").await;
+        execute(&second, "TRAIN MODEL m").await;
+        let lost = first.batch_execute("COMMIT").await;
+        assert_eq!(sqlstate(lost), "40001");
+        let runs = second
+            .query("SELECT status, version, error FROM ml.runs WHERE experiment = 'loses'", &[])
+            .await
+            .expect("the runs");
+        assert_eq!(runs.len(), 1);
+        assert_eq!(runs[0].get::<_, &str>(0), "failed");
+        assert_eq!(runs[0].get::<_, Option<i64>>(1), None);
+        assert!(runs[0].get::<_, &str>(2).contains("40001"), "{:?}", runs[0]);
+        assert_eq!(number(&second, "SELECT max(version) FROM ml.model_versions").await, 2);
+
+        // What the user takes back is no failure.
+        execute(&first, "BEGIN; TRAIN MODEL m WITH (experiment = 'taken back'); ROLLBACK").await;
+        execute(&first, "INSERT INTO points VALUES (11, 22)").await;
+        let sql = "SELECT count(*) FROM ml.runs WHERE experiment = 'taken back'";
+        assert_eq!(number(&second, sql).await, 0);
+    });
+    server.stop();
+}
+
+#[test]
+fn training_on_own_writes_pins_the_version_that_the_commit_makes() {
+    let server = Server::fresh();
+    run(async {
+        let (trainer, other) = (server.connect().await, server.connect().await);
+        execute(
+            &trainer,
+            "CREATE TABLE points (x double precision, y double precision);
+             INSERT INTO points SELECT n, 2 * n FROM generate_series(1, 10) AS t(n);
+             CREATE MODEL m PREDICT y USING linear_regression WITH NO DATA",
+        )
+        .await;
+        let begin = "BEGIN; INSERT INTO points VALUES (20, 0);
+                     CREATE TABLE more AS SELECT * FROM points;
+                     TRAIN MODEL m AS SELECT p.x, p.y FROM points p JOIN more USING (x)";
+        // Any winner on a table that the training's own transaction wrote is in its way, even an append.
+        execute(&trainer, begin).await;
+        execute(&other, "INSERT INTO points VALUES (30, 60)").await;
+        assert_eq!(sqlstate(trainer.batch_execute("COMMIT").await), "40001");
+
+        execute(&trainer, begin).await;
+        let weights = "SELECT estimate::text FROM ml.weights('m') ORDER BY term";
+        let before = trainer.query(weights, &[]).await.expect("weights in the transaction");
+        execute(&trainer, "COMMIT").await;
+        execute(&other, "INSERT INTO points VALUES (40, 0); DELETE FROM more").await;
+        let after = other.query(weights, &[]).await.expect("weights after it");
+        let texts = |rows: &[tokio_postgres::Row]| {
+            rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&before), texts(&after));
+        // The same bits from the pinned versions, or an error.
+        execute(&other, "RETRAIN MODEL m VERSION 1").await;
+        let sql = "SELECT n_rows FROM ml.model_versions WHERE model = 'public.m'";
+        assert_eq!(number(&other, sql).await, 12);
     });
     server.stop();
 }

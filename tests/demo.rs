@@ -194,3 +194,16 @@ fn a_server_goes_on_where_the_demo_ended() {
     });
     server.stop();
 }
+
+#[test]
+fn the_tour_on_the_first_page_is_what_the_demo_prints() {
+    let page = std::fs::read_to_string(repository("README.md")).expect("the first page");
+    let golden = std::fs::read_to_string(repository("tests/golden/demo.txt"))
+        .expect("the demo's expected output");
+    let tour = page.split("## A tour").nth(1).and_then(|t| t.split("```").nth(1));
+    let steps: Vec<String> = tour.expect("a tour").trim().split("\n\n").map(normalised).collect();
+    assert!(steps.len() >= 10, "{} steps", steps.len());
+    for step in steps {
+        assert!(golden.contains(step.trim_end()), "the demo prints no such thing:\n{step}");
+    }
+}

@@ -5,6 +5,7 @@ mod concurrency;
 mod crash;
 mod demo;
 mod harness;
+mod memory;
 mod slt;
 mod tidy;
 mod wire;

@@ -1,6 +1,8 @@
 //! The objects of the catalog, as they stand in records and checkpoints.
 
 use super::SqlType;
+use super::sql_type::VARCHAR_HEADER;
+use crate::format::{PG_TYPE_KEY, TYPMOD_KEY};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,8 +91,8 @@ impl Column {
         match &self.sql_type {
             SqlType::Varchar(n) => field.with_metadata(
                 [
-                    ("cenote.pg_type".to_owned(), "varchar".to_owned()),
-                    ("cenote.typmod".to_owned(), (n + 4).to_string()),
+                    (PG_TYPE_KEY.to_owned(), "varchar".to_owned()),
+                    (TYPMOD_KEY.to_owned(), (n + VARCHAR_HEADER).to_string()),
                 ]
                 .into(),
             ),

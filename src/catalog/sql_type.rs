@@ -1,11 +1,15 @@
 //! The types that a table column can have, their SQL names, and their Arrow types.
 
 use crate::error::{Error, Result};
+use crate::format::TYPMOD_KEY;
 use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+
+/// PostgreSQL counts four header bytes in the type modifier of varchar.
+pub(super) const VARCHAR_HEADER: u32 = 4;
 
 /// A column's type. Stored by its PostgreSQL name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,7 +79,22 @@ impl SqlType {
         }
     }
 
-    /// The column type that holds values of an Arrow type, as CREATE TABLE AS needs it.
+    /// The column type of a query's column, as CREATE TABLE AS and CREATE VIEW need it: varchar's
+    /// length travels as metadata.
+    ///
+    /// # Errors
+    /// 0A000 for types that no column can have (maps, structs, intervals, times).
+    pub fn of_field(field: &Field) -> Result<SqlType> {
+        let typmod = field.metadata().get(TYPMOD_KEY).and_then(|t| t.parse::<u32>().ok());
+        match typmod {
+            Some(typmod) if field.data_type().is_string() && typmod > VARCHAR_HEADER => {
+                Ok(SqlType::Varchar(typmod - VARCHAR_HEADER))
+            }
+            _ => SqlType::from_arrow(field.data_type()),
+        }
+    }
+
+    /// The column type that holds values of an Arrow type.
     ///
     /// # Errors
     /// 0A000 for types that no column can have (maps, structs, intervals, times).

@@ -1,11 +1,12 @@
 //! The commands of the binary.
 
 mod demo;
+mod doctor;
 mod serve;
 mod sql;
 
 use crate::error::Error;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -23,8 +24,26 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show what Cenote does: real data from bronze to predictions, every statement with its result.
     Demo(demo::DemoArgs),
+    /// Look whether a warehouse is whole; set a torn last record of its log aside.
+    Doctor(doctor::DoctorArgs),
     /// Run SQL on a warehouse without a server: scripts, commands, or a shell.
     Sql(sql::SqlArgs),
+}
+
+/// How much memory a command may use.
+#[derive(Debug, Args)]
+struct MemoryArgs {
+    /// Memory that queries and training share, such as 512MiB or 4GB; what does not fit goes to temporary files (in
+    /// TMPDIR). Three quarters of the machine's if it is not given.
+    #[arg(long, value_name = "SIZE", value_parser = memory_limit)]
+    memory_limit: Option<usize>,
+}
+
+fn memory_limit(text: &str) -> Result<usize, String> {
+    crate::config::parse_memory(text).map_err(|error| match error.get_hint() {
+        Some(hint) => format!("{}. {hint}", error.message()),
+        None => error.message().to_owned(),
+    })
 }
 
 /// Runs what the command line asks for, and returns the exit code of the process.
@@ -39,6 +58,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve::serve(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Sql(mut args) => {
             if let Some(matches) = matches.subcommand_matches("sql") {
                 args.take_order(matches);

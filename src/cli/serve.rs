@@ -1,6 +1,6 @@
 //! `cenote serve`: the PostgreSQL server on a warehouse.
 
-use super::complain;
+use super::{MemoryArgs, complain};
 use crate::error::{Error, Result};
 use crate::server::pg::{Limits, listen_with};
 use crate::session::Engine;
@@ -33,6 +33,8 @@ pub(super) struct ServeArgs {
     /// Sessions at a time.
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_connections)]
     max_connections: usize,
+    #[command(flatten)]
+    memory: MemoryArgs,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -53,7 +55,7 @@ fn run(args: &ServeArgs) -> Result<()> {
     let network = runtime(
         Builder::new_multi_thread().worker_threads(NETWORK_THREADS).thread_name("cenote-network"),
     )?;
-    let engine = queries.block_on(Engine::open(&args.data))?;
+    let engine = queries.block_on(Engine::open_within(&args.data, args.memory.memory_limit))?;
     let limits = Limits { max_connections: args.max_connections };
     network.block_on(async {
         let shutdown = CancellationToken::new();

@@ -1,7 +1,9 @@
 //! The settings of a session: one table serves SET, SHOW, RESET, pg_settings and ParameterStatus.
 
+mod memory;
 mod settings;
 
+pub use memory::parse_memory;
 pub use settings::Settings;
 
 /// How a setting's text is checked and normalised.

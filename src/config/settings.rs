@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The setting that holds for one transaction only.
+const READ_ONLY: &str = "transaction_read_only";
+
 /// A session's settings: the defaults, and what was set over them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -45,6 +48,9 @@ impl Settings {
 
     /// A known setting's value.
     pub fn value(&self, setting: &'static Setting) -> &str {
+        if setting.name == READ_ONLY && !self.values.contains_key(READ_ONLY) {
+            return self.of("default_transaction_read_only");
+        }
         self.values
             .get(setting.name)
             .or_else(|| self.startup.get(setting.name))
@@ -78,6 +84,13 @@ impl Settings {
         Ok(())
     }
 
+    /// BEGIN, with the mode that it named.
+    pub fn begin_transaction(&mut self, read_only: Option<bool>) {
+        let read_only = read_only.unwrap_or_else(|| self.read_only());
+        self.values.insert(READ_ONLY, if read_only { "on" } else { "off" }.to_owned());
+        self.covered.insert(READ_ONLY, None);
+    }
+
     /// Takes back what SET LOCAL did.
     pub fn end_transaction(&mut self) {
         for (name, before) in std::mem::take(&mut self.covered) {
@@ -107,16 +120,22 @@ impl Settings {
     /// RESET of one setting.
     ///
     /// # Errors
-    /// 42704.
+    /// 42704, 55P02 for what belongs to one transaction.
     pub fn reset(&mut self, name: &str) -> Result<()> {
         let setting = Self::known(name)?;
+        if setting.name == READ_ONLY {
+            return Err(Error::new(
+                SqlState::CantChangeRuntimeParam,
+                format!("parameter \"{READ_ONLY}\" cannot be reset"),
+            ));
+        }
         self.values.remove(setting.name);
         Ok(())
     }
 
-    /// RESET ALL.
+    /// RESET ALL. What a transaction may do stays as its BEGIN said.
     pub fn reset_all(&mut self) {
-        self.values.clear();
+        self.values.retain(|name, _| *name == READ_ONLY);
     }
 
     /// All settings with their values, in the order of their names.
@@ -175,9 +194,9 @@ impl Settings {
         self.of("target_partitions").parse().ok().filter(|n| *n > 0)
     }
 
-    /// True if new transactions write nothing.
-    pub fn default_read_only(&self) -> bool {
-        self.of("default_transaction_read_only") == "on"
+    /// True if the transaction, or outside of a block the next one, writes nothing.
+    pub fn read_only(&self) -> bool {
+        self.of(READ_ONLY) == "on"
     }
 }
 

@@ -212,12 +212,17 @@ impl TableProvider for DeltaTableScan {
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let mut options = state.table_options().parquet.clone();
         options.global = state.config_options().execution.parquet.clone();
-        let source = ParquetSource::new(self.layout.table_schema.clone())
+        let mut source = ParquetSource::new(self.layout.table_schema.clone())
             .with_table_parquet_options(options)
             .with_metadata_size_hint(FOOTER_BYTES)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
                 store, cache,
             )));
+        // Row groups and pages are skipped by it; which rows pass is decided above the scan.
+        let schema = self.layout.table_schema.table_schema();
+        if let Some(predicate) = prune::physical(state, &others, schema)? {
+            source = source.with_predicate(predicate);
+        }
         let places = match projection {
             Some(indices) => indices.iter().map(|i| self.layout.place[*i]).collect(),
             None => self.layout.place.clone(),

@@ -85,6 +85,7 @@ fn from_boxed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     };
     match error.downcast::<object_store::Error>() {
         Ok(inner) => Error::from(*inner),
+        Err(other) if other.to_string().contains("regex") => bad_regex(&other.to_string()),
         Err(other) => Error::internal(other.to_string()),
     }
 }
@@ -101,13 +102,44 @@ fn from_arrow(error: ArrowError) -> Error {
         ArrowError::InvalidArgumentError(message) if message.contains("too large to store") => {
             overflow(&message)
         }
+        ArrowError::InvalidArgumentError(message) if message.contains("non-UTF-8") => Error::new(
+            SqlState::CharacterNotInRepertoire,
+            "invalid byte sequence for encoding \"UTF8\"",
+        )
+        .detail(sentence(&message)),
         ArrowError::CsvError(message) => Error::new(SqlState::BadCopyFileFormat, message),
         ArrowError::IoError(message, source) => Error::from(source).with_message(message),
+        ArrowError::ComputeError(message) => from_compute(&message),
         ArrowError::NotYetImplemented(message) => {
             Error::new(SqlState::FeatureNotSupported, lower_first(&message))
         }
         other => Error::internal(other.to_string()).source(other),
     }
+}
+
+/// What a kernel of Arrow could not do with the values it was given.
+fn from_compute(message: &str) -> Error {
+    let lower = message.to_ascii_lowercase();
+    if lower.contains("regular expression") {
+        return bad_regex(message);
+    }
+    if lower.contains("timestamp") || lower.contains("date") {
+        return Error::new(SqlState::DatetimeFieldOverflow, lower_first(message));
+    }
+    if lower.contains("overflow") || lower.contains("out of range") {
+        return overflow(message);
+    }
+    let message = message.strip_prefix("Execution error: ").unwrap_or(message);
+    let code = match lower.contains("square root") || lower.contains("negative power") {
+        true => SqlState::InvalidArgumentForPower,
+        false => SqlState::InvalidParameterValue,
+    };
+    Error::new(code, lower_first(message))
+}
+
+fn bad_regex(detail: &str) -> Error {
+    Error::new(SqlState::InvalidRegularExpression, "invalid regular expression")
+        .detail(sentence(detail))
 }
 
 fn overflow(detail: &str) -> Error {
@@ -198,6 +230,7 @@ fn from_shared(error: &DataFusionError) -> Error {
             ArrowError::ArithmeticOverflow(d) => overflow(d),
             ArrowError::CastError(m) => cast(m.clone()),
             ArrowError::ParseError(m) => from_arrow(ArrowError::ParseError(m.clone())),
+            ArrowError::ComputeError(m) => from_compute(m),
             other => Error::internal(other.to_string()),
         },
         DataFusionError::ResourcesExhausted(m) => {
@@ -236,7 +269,17 @@ fn from_schema(error: &SchemaError) -> Error {
     }
 }
 
+/// DataFusion's report of a function that refused its arguments: what the function itself said.
+fn refused_arguments(message: &str) -> Option<&str> {
+    let (_, said) = message.split_once("user-defined coercion failed with: ")?;
+    let said = said.strip_prefix("Error during planning: ").unwrap_or(said);
+    Some(said.split(" No function matches").next().unwrap_or(said))
+}
+
 fn from_plan(message: &str) -> Error {
+    if let Some(said) = refused_arguments(message) {
+        return Error::new(SqlState::UndefinedFunction, lower_first(said));
+    }
     let lower = message.to_ascii_lowercase();
     if let Some(name) = quoted_after(message, "Invalid function ") {
         return Error::new(SqlState::UndefinedFunction, format!("function {name} does not exist"))
@@ -274,6 +317,9 @@ fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
 }
 
 fn from_execution(message: &str) -> Error {
+    if let Some(said) = refused_arguments(message) {
+        return Error::new(SqlState::UndefinedFunction, lower_first(said));
+    }
     let lower = message.to_ascii_lowercase();
     if lower.contains("divide by zero") {
         return Error::new(SqlState::DivisionByZero, "division by zero");

@@ -3,6 +3,9 @@
 use super::COMMITTED_AT;
 use crate::catalog::{Column, QualifiedName, SqlType, Table};
 
+/// The column of a history that says when a row was replaced or deleted.
+pub const REPLACED_AT: &str = "_replaced_at";
+
 /// The name of a feature table's history; users cannot take it, for it begins with `_`.
 pub fn history_name(name: &QualifiedName) -> QualifiedName {
     QualifiedName::new(&name.schema, format!("_{}_history", name.name))
@@ -18,6 +21,6 @@ pub fn history_columns(table: &Table) -> Vec<Column> {
         .map(|c| Column { not_null: false, default: None, ..c.clone() })
         .collect();
     columns.push(Column::new(COMMITTED_AT, SqlType::TimestampTz));
-    columns.push(Column::new("_replaced_at", SqlType::TimestampTz));
+    columns.push(Column::new(REPLACED_AT, SqlType::TimestampTz));
     columns
 }

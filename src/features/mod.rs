@@ -6,7 +6,7 @@
 
 mod history;
 
-pub use history::{history_columns, history_name};
+pub use history::{REPLACED_AT, history_columns, history_name};
 
 use crate::catalog::{Column, SqlType, Table};
 use crate::delta::actions::Add;
@@ -37,13 +37,24 @@ pub fn commit_time(add: &Add) -> Option<i64> {
     add.tag("cenote.time")?.parse().ok()
 }
 
-/// A feature table with `_committed_at` filled in for every row.
+/// The column of a table in which NULL means the time of the record that added the row's file.
+pub fn time_column(table: &Table) -> Option<&'static str> {
+    let has = |name: &str| table.columns.iter().any(|c| c.name == name);
+    match table.feature {
+        Some(_) => Some(COMMITTED_AT),
+        None if table.internal && has(REPLACED_AT) => Some(REPLACED_AT),
+        None => None,
+    }
+}
+
+/// A feature table or a history with its [`time_column`] filled in for every row.
 ///
 /// # Errors
 /// If the plan cannot be built.
 pub fn with_commit_times(
     scan: Arc<DeltaTableScan>,
     table: &Table,
+    time_column: &str,
 ) -> Result<Arc<dyn TableProvider>> {
     let times: Vec<Option<i64>> = scan.files().iter().map(|add| commit_time(add)).collect();
     let function = ScalarUDF::new_from_impl(CommittedAt {
@@ -55,7 +66,7 @@ pub fn with_commit_times(
         .columns
         .iter()
         .map(|c| {
-            if c.name == COMMITTED_AT {
+            if c.name == time_column {
                 function.call(vec![column(&c.name), column(FILE_COLUMN)]).alias(&c.name)
             } else {
                 column(&c.name)
@@ -68,7 +79,7 @@ pub fn with_commit_times(
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
-/// `coalesce(_committed_at, time of the file)`
+/// `coalesce(time, time of the file)`
 #[derive(Debug)]
 struct CommittedAt {
     times: Arc<[Option<i64>]>,

@@ -107,6 +107,9 @@ impl SessionZone {
             let within = hours.is_finite() && hours.abs() < 100.0;
             return within.then(|| Self::fixed((hours * 3600.0).round() as i32));
         }
+        if let Some((_, posix)) = text.strip_prefix('<').and_then(|t| t.split_once('>')) {
+            return Self::from_posix(posix);
+        }
         if text.eq_ignore_ascii_case("utc") {
             return Some(Self::utc());
         }
@@ -120,6 +123,22 @@ impl SessionZone {
             .iter()
             .find(|tz| tz.name().eq_ignore_ascii_case(text))
             .map(|tz| Self::named(*tz))
+    }
+
+    /// What [`SessionZone::fixed`] writes behind the name: hours, minutes, seconds west of UTC.
+    fn from_posix(text: &str) -> Option<Self> {
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(digits) => (1, digits),
+            None => (-1, text),
+        };
+        let parts: Option<Vec<i32>> = digits.split(':').map(|part| part.parse().ok()).collect();
+        let seconds = match parts?.as_slice() {
+            [h] => h * 3600,
+            [h, m] => h * 3600 + m * 60,
+            [h, m, s] => h * 3600 + m * 60 + s,
+            _ => return None,
+        };
+        Some(Self::fixed(sign * seconds))
     }
 
     /// The name that SHOW TimeZone answers.

@@ -5,25 +5,12 @@ use crate::ml::algorithm::Goal;
 use crate::ml::canonical::{self, Hash, MAX_SORTED_CELLS, RowHashes};
 use crate::ml::interner::{NULL_CODE, TextInterner, ValueInterner, Values};
 use crate::ml::signature::{Feature, FeatureKind};
+use crate::ml::train::{Intake, Skipped};
 use crate::sqlstate::SqlState;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Float64Type, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
 use datafusion::execution::memory_pool::MemoryReservation;
-
-/// Which columns of the query play which part.
-pub(crate) struct Roles {
-    /// Positions of the features, in the query's order.
-    pub(crate) features: Vec<usize>,
-    /// Position of the label.
-    pub(crate) label: usize,
-    /// Position of the weights.
-    pub(crate) weight: Option<usize>,
-    /// Position of the column that orders or names the parts.
-    pub(crate) split_column: Option<usize>,
-    /// Positions of the columns whose equal values stay in one part.
-    pub(crate) split_keys: Vec<usize>,
-}
 
 /// What to do with rows that have a NULL feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +51,8 @@ pub(crate) struct Dataset {
     pub(crate) split_column: Option<Values>,
     pub(crate) split_keys: Vec<Values>,
     pub(crate) n_rows: usize,
-    /// Rows left out for a NULL label.
-    pub(crate) null_labels: usize,
-    /// Rows left out for a weight of 0 or NULL.
-    pub(crate) no_weight: usize,
-    /// Rows left out for a NULL feature, under `nulls = 'skip'`.
-    pub(crate) null_features: usize,
+    /// Rows left out.
+    pub(crate) skipped: Skipped,
     /// Whether the rows are in canonical order.
     pub(crate) is_canonical: bool,
     /// Hash of each row's features, for the split.
@@ -89,49 +72,31 @@ enum LabelCollector {
 
 /// Takes batches and becomes a [`Dataset`].
 pub(crate) struct Collector {
-    schema: SchemaRef,
-    roles: Roles,
-    nulls: Nulls,
-    features: Vec<Feature>,
+    intake: Intake,
     values: Vec<FeatureCollector>,
     label: LabelCollector,
     weights: Option<Vec<f64>>,
     split_column: Option<ValueInterner>,
     split_keys: Vec<ValueInterner>,
     n_rows: usize,
-    null_labels: usize,
-    no_weight: usize,
-    null_features: usize,
     reservation: MemoryReservation,
 }
 
 impl Collector {
-    /// A collector for batches of `schema`. 0A000 for a feature type that cannot be used.
-    pub(crate) fn new(
-        schema: SchemaRef,
-        roles: Roles,
-        goal: Goal,
-        nulls: Nulls,
-        reservation: MemoryReservation,
-    ) -> Result<Self> {
-        let mut features = Vec::new();
-        let mut values = Vec::new();
-        for &index in &roles.features {
-            let field = schema.field(index);
-            let kind = FeatureKind::of_type(field.name(), field.data_type())?;
-            values.push(match kind {
+    /// A collector of what the intake takes.
+    pub(crate) fn new(intake: Intake, goal: Goal, reservation: MemoryReservation) -> Result<Self> {
+        let values = intake
+            .features
+            .iter()
+            .map(|feature| match feature.kind {
                 FeatureKind::Number => FeatureCollector::Number(Vec::new()),
                 FeatureKind::Text | FeatureKind::Boolean => {
                     FeatureCollector::Text(Vec::new(), TextInterner::default())
                 }
-            });
-            features.push(Feature {
-                name: field.name().clone(),
-                kind,
-                data_type: field.data_type().clone(),
-            });
-        }
-        let interner = |index: &usize| ValueInterner::new(schema.field(*index).data_type());
+            })
+            .collect();
+        let roles = &intake.roles;
+        let interner = |index: &usize| ValueInterner::new(intake.schema.field(*index).data_type());
         let label = match goal {
             Goal::Regression => LabelCollector::Number(Vec::new()),
             Goal::Classification => LabelCollector::Class(interner(&roles.label)?),
@@ -140,38 +105,26 @@ impl Collector {
         let split_keys = roles.split_keys.iter().map(interner).collect::<Result<_>>()?;
         let weights = roles.weight.map(|_| Vec::new());
         Ok(Self {
-            features,
             values,
             label,
             weights,
             split_column,
             split_keys,
-            schema,
-            roles,
-            nulls,
+            intake,
             n_rows: 0,
-            null_labels: 0,
-            no_weight: 0,
-            null_features: 0,
             reservation,
         })
     }
 
     /// Takes the rows of a batch that have a label, a weight and, if asked for, no NULL feature.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        let keep = self.rows_to_keep(batch)?;
-        let kept;
-        let batch = if keep.true_count() == batch.num_rows() {
-            batch
-        } else {
-            kept = filter_record_batch(batch, &keep)?;
-            &kept
-        };
+        let batch = self.intake.take(batch)?;
         self.reserve(batch.num_rows())?;
-        for (i, &index) in self.roles.features.iter().enumerate() {
+        let (roles, schema) = (&self.intake.roles, &self.intake.schema);
+        for (i, &index) in roles.features.iter().enumerate() {
             match &mut self.values[i] {
                 FeatureCollector::Number(values) => {
-                    push_numbers(values, batch.column(index), &self.features[i].name)?
+                    push_numbers(values, batch.column(index), &self.intake.features[i].name)?
                 }
                 FeatureCollector::Text(codes, interner) => {
                     push_texts(codes, interner, batch.column(index))?
@@ -180,68 +133,26 @@ impl Collector {
         }
         match &mut self.label {
             LabelCollector::Number(values) => {
-                push_numbers(
-                    values,
-                    batch.column(self.roles.label),
-                    self.schema.field(self.roles.label).name(),
-                )?;
+                push_numbers(values, batch.column(roles.label), schema.field(roles.label).name())?;
             }
-            LabelCollector::Class(interner) => interner.push(batch.column(self.roles.label))?,
+            LabelCollector::Class(interner) => interner.push(batch.column(roles.label))?,
         }
-        if let (Some(weights), Some(index)) = (&mut self.weights, self.roles.weight) {
-            push_numbers(weights, batch.column(index), self.schema.field(index).name())?;
+        if let (Some(weights), Some(index)) = (&mut self.weights, roles.weight) {
+            push_numbers(weights, batch.column(index), schema.field(index).name())?;
         }
-        if let (Some(interner), Some(index)) = (&mut self.split_column, self.roles.split_column) {
+        if let (Some(interner), Some(index)) = (&mut self.split_column, roles.split_column) {
             interner.push(batch.column(index))?;
         }
-        for (interner, &index) in self.split_keys.iter_mut().zip(&self.roles.split_keys) {
+        for (interner, &index) in self.split_keys.iter_mut().zip(&roles.split_keys) {
             interner.push(batch.column(index))?;
         }
         self.n_rows += batch.num_rows();
         Ok(())
     }
 
-    fn rows_to_keep(&mut self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let n = batch.num_rows();
-        let label = batch.column(self.roles.label);
-        let mut keep: Vec<bool> = not_null(label)?;
-        self.null_labels += n - count(&keep);
-        if let Some(index) = self.roles.weight {
-            let name = self.schema.field(index).name().clone();
-            let before = count(&keep);
-            let mut weights = Vec::with_capacity(n);
-            push_numbers(&mut weights, batch.column(index), &name)?;
-            for (keep, weight) in keep.iter_mut().zip(&weights) {
-                if *weight < 0.0 {
-                    return Err(Error::new(
-                        SqlState::InvalidParameterValue,
-                        format!("weight column \"{name}\" has a negative value"),
-                    )
-                    .column(name));
-                }
-                *keep &= *weight > 0.0;
-            }
-            self.no_weight += before - count(&keep);
-        }
-        if self.nulls == Nulls::Impute {
-            return Ok(keep.into());
-        }
-        let before = count(&keep);
-        for (feature, &index) in self.features.iter().zip(&self.roles.features) {
-            for (keep, not_null) in keep.iter_mut().zip(not_null(batch.column(index))?) {
-                if *keep && !not_null && self.nulls == Nulls::Error {
-                    return Err(null_feature(&feature.name));
-                }
-                *keep &= not_null;
-            }
-        }
-        self.null_features += before - count(&keep);
-        Ok(keep.into())
-    }
-
     /// Reserves for `rows` more: the collected values, their copy while rows are put in order, hashes and positions.
     fn reserve(&mut self, rows: usize) -> Result<()> {
-        let columns = self.features.len()
+        let columns = self.intake.features.len()
             + 1
             + usize::from(self.weights.is_some())
             + self.split_keys.len()
@@ -264,7 +175,7 @@ impl Collector {
                 "Train on a sample.",
             ));
         }
-        let label_field = self.schema.field(self.roles.label);
+        let label_field = self.intake.schema.field(self.intake.roles.label).clone();
         let values = self
             .values
             .into_iter()
@@ -288,7 +199,7 @@ impl Collector {
             }
         };
         let mut dataset = Dataset {
-            features: self.features,
+            features: self.intake.features,
             values,
             label_name: label_field.name().clone(),
             label_type: label_field.data_type().clone(),
@@ -301,9 +212,7 @@ impl Collector {
                 .map(ValueInterner::finish)
                 .collect::<Result<_>>()?,
             n_rows: self.n_rows,
-            null_labels: self.null_labels,
-            no_weight: self.no_weight,
-            null_features: self.null_features,
+            skipped: self.intake.skipped,
             is_canonical: false,
             feature_hashes: Vec::new(),
             reservation: self.reservation,
@@ -392,24 +301,6 @@ fn gather<T: Copy>(values: &mut Vec<T>, order: &[u32]) {
     *values = order.iter().map(|row| values[*row as usize]).collect();
 }
 
-fn count(keep: &[bool]) -> usize {
-    keep.iter().filter(|k| **k).count()
-}
-
-fn not_null(array: &ArrayRef) -> Result<Vec<bool>> {
-    let mut result: Vec<bool> = match array.logical_nulls() {
-        Some(nulls) => nulls.iter().collect(),
-        None => vec![true; array.len()],
-    };
-    if array.data_type().is_floating() {
-        let floats = cast(array, &DataType::Float64)?;
-        for (keep, value) in result.iter_mut().zip(floats.as_primitive::<Float64Type>().values()) {
-            *keep &= !value.is_nan();
-        }
-    }
-    Ok(result)
-}
-
 /// The error for a NULL under `nulls = 'error'`.
 pub(crate) fn null_feature(name: &str) -> Error {
     Error::new(
@@ -426,7 +317,8 @@ pub(crate) fn infinite(name: &str) -> Error {
         .column(name)
 }
 
-fn push_numbers(values: &mut Vec<f64>, array: &ArrayRef, name: &str) -> Result<()> {
+/// Appends a column's numbers, NaN for NULL. 22003 for an infinite one.
+pub(crate) fn push_numbers(values: &mut Vec<f64>, array: &ArrayRef, name: &str) -> Result<()> {
     let array = cast(array, &DataType::Float64)?;
     let array = array.as_primitive::<Float64Type>();
     let from = values.len();
@@ -441,7 +333,12 @@ fn push_numbers(values: &mut Vec<f64>, array: &ArrayRef, name: &str) -> Result<(
     Ok(())
 }
 
-fn push_texts(codes: &mut Vec<u32>, interner: &mut TextInterner, array: &ArrayRef) -> Result<()> {
+/// Appends the codes of a column's texts, [`NULL_CODE`] for NULL.
+pub(crate) fn push_texts(
+    codes: &mut Vec<u32>,
+    interner: &mut TextInterner,
+    array: &ArrayRef,
+) -> Result<()> {
     if let Some(booleans) = array.as_boolean_opt() {
         codes.extend(
             booleans
@@ -455,7 +352,8 @@ fn push_texts(codes: &mut Vec<u32>, interner: &mut TextInterner, array: &ArrayRe
     Ok(())
 }
 
-fn grow_to(reservation: &MemoryReservation, bytes: usize, what: &str) -> Result<()> {
+/// Makes a reservation as large as this, if it is smaller. 53200 when there is no room.
+pub(crate) fn grow_to(reservation: &MemoryReservation, bytes: usize, what: &str) -> Result<()> {
     if bytes <= reservation.size() {
         return Ok(());
     }

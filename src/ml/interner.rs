@@ -15,7 +15,8 @@ pub(crate) const NULL_CODE: u32 = u32::MAX;
 /// Texts that occur in a column, in order of appearance while collecting.
 #[derive(Default)]
 pub(crate) struct TextInterner {
-    index: HashMap<Box<str>, u32>,
+    index: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
     bytes: usize,
 }
 
@@ -25,9 +26,11 @@ impl TextInterner {
         if let Some(code) = self.index.get(text) {
             return *code;
         }
-        let code = self.index.len() as u32;
-        self.bytes += text.len() + 48;
-        self.index.insert(text.into(), code);
+        let code = self.texts.len() as u32;
+        self.bytes += text.len() + 80;
+        let text: Arc<str> = text.into();
+        self.texts.push(text.clone());
+        self.index.insert(text, code);
         code
     }
 
@@ -36,16 +39,26 @@ impl TextInterner {
         self.bytes
     }
 
+    /// Calls `found` with the texts from code `from` on, in the order of their codes.
+    pub(crate) fn since(&self, from: usize, mut found: impl FnMut(&str)) {
+        self.texts[from..].iter().for_each(|text| found(text));
+    }
+
+    /// The texts in the order of their codes.
+    pub(crate) fn into_texts(self) -> Vec<Arc<str>> {
+        self.texts
+    }
+
     /// The texts in byte order; `codes` are rewritten to positions in it.
     pub(crate) fn finish(self, codes: &mut [u32]) -> Vec<String> {
-        let mut texts: Vec<(Box<str>, u32)> = self.index.into_iter().collect();
+        let mut texts: Vec<(Arc<str>, u32)> = self.texts.into_iter().zip(0..).collect();
         texts.sort_unstable();
         let mut positions = vec![0u32; texts.len()];
         for (position, (_, code)) in texts.iter().enumerate() {
             positions[*code as usize] = position as u32;
         }
         recode(codes, &positions);
-        texts.into_iter().map(|(text, _)| text.into_string()).collect()
+        texts.into_iter().map(|(text, _)| text.to_string()).collect()
     }
 }
 
@@ -127,6 +140,46 @@ impl ValueInterner {
             .next()
             .ok_or_else(|| crate::error::Error::internal("no row column"))?;
         Ok(Values { codes, distinct, hashes })
+    }
+}
+
+/// Values of any type that sorts as bytes that sort alike.
+pub(crate) struct ValueBytes {
+    converter: RowConverter,
+}
+
+impl ValueBytes {
+    /// For arrays of type `data_type`.
+    pub(crate) fn new(data_type: &DataType) -> Result<Self> {
+        let converter = RowConverter::new(vec![SortField::new(plain_type(data_type))])?;
+        Ok(Self { converter })
+    }
+
+    /// Calls `found` with the bytes of each value, none for NULL.
+    pub(crate) fn each(
+        &self,
+        array: &ArrayRef,
+        mut found: impl FnMut(Option<&[u8]>),
+    ) -> Result<()> {
+        let array = plain(array)?;
+        let rows = self.converter.convert_columns(&[Arc::clone(&array)])?;
+        for (i, row) in rows.iter().enumerate() {
+            found((!array.is_null(i)).then_some(row.as_ref()));
+        }
+        Ok(())
+    }
+
+    /// A code for each value, [`NULL_CODE`] for NULL, and the hashes that the codes stand for.
+    pub(crate) fn hashes(&self, array: &ArrayRef) -> Result<(Vec<u32>, Vec<Hash>)> {
+        let (mut codes, mut hashes) = (Vec::with_capacity(array.len()), Vec::new());
+        self.each(array, |value| match value {
+            None => codes.push(NULL_CODE),
+            Some(bytes) => {
+                codes.push(hashes.len() as u32);
+                hashes.push(canonical::of_bytes(bytes));
+            }
+        })?;
+        Ok((codes, hashes))
     }
 }
 

@@ -171,7 +171,8 @@ impl Levels {
         }
     }
 
-    fn null_slot(&self) -> u32 {
+    /// The slot of NULL.
+    pub(crate) fn null_slot(&self) -> u32 {
         if self.has_null { self.levels.len() as u32 } else { self.n_slots() as u32 }
     }
 
@@ -179,7 +180,8 @@ impl Levels {
         (if self.has_other { self.n_slots() - 1 } else { self.n_slots() }) as u32
     }
 
-    fn slot(&self, text: Option<&str>) -> u32 {
+    /// The slot of a text.
+    pub(crate) fn slot(&self, text: Option<&str>) -> u32 {
         match text {
             None => self.null_slot(),
             Some(text) => self.index.get(text).copied().unwrap_or(self.unknown_slot()),
@@ -212,10 +214,19 @@ impl Preprocessor {
             .zip(&dataset.values)
             .map(|(feature, values)| match values {
                 FeatureValues::Number(values) => {
-                    fit_number(&feature.name, &values[..rows.n_rows], rows.weights, &mut notices)
+                    let mut fit = NumberFit::default();
+                    for (i, block) in values[..rows.n_rows].chunks(BLOCK_ROWS).enumerate() {
+                        let from = i * BLOCK_ROWS;
+                        fit.push(block, rows.weights.map(|w| &w[from..from + block.len()]));
+                    }
+                    fit.finish(&feature.name, &mut notices)
                 }
                 FeatureValues::Category { codes, levels } => {
-                    fit_category(&feature.name, &codes[..rows.n_rows], levels, rows, &mut notices)
+                    let mut fit = CategoryFit::default();
+                    fit.push(&codes[..rows.n_rows], rows.weights);
+                    let order: Vec<u32> = (0..levels.len() as u32).collect();
+                    let text = |code: u32| levels[code as usize].as_str();
+                    fit.finish(&feature.name, &order, text, rows.max_categories, &mut notices)
                 }
             })
             .collect();
@@ -431,87 +442,136 @@ pub(crate) fn blocked_sum(n_rows: usize, term: impl Fn(usize) -> f64) -> f64 {
     total
 }
 
-fn fit_number(
-    name: &str,
-    values: &[f64],
-    weights: Option<&[f64]>,
-    notices: &mut Vec<Notice>,
-) -> Fitted {
-    let weight =
-        |row: usize| if values[row].is_nan() { 0.0 } else { weights.map_or(1.0, |w| w[row]) };
-    let total = blocked_sum(values.len(), weight);
-    if total <= 0.0 {
-        notices.push(Notice::warning(format!("column \"{name}\" is NULL in every training row")));
-        return Fitted::Number { mean: 0.0 };
-    }
-    // Scaled by the largest value first, so that the sum of huge values does not overflow.
-    let largest = values.iter().filter(|v| !v.is_nan()).fold(0.0f64, |m, v| m.max(v.abs()));
-    let scale = if largest > 1e290 { 2f64.powi(-60) } else { 1.0 };
-    let sum = blocked_sum(values.len(), |row| {
-        if values[row].is_nan() { 0.0 } else { weight(row) * (values[row] * scale) }
-    });
-    Fitted::Number { mean: sum / total / scale }
+/// Fits the mean of a number, from blocks of [`BLOCK_ROWS`] training rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NumberFit {
+    weight: f64,
+    sum: f64,
+    /// The sum of the values times [`DOWN`].
+    scaled: f64,
+    largest: f64,
 }
 
-fn fit_category(
-    name: &str,
-    codes: &[u32],
-    levels: &[String],
-    rows: &FitRows<'_>,
-    notices: &mut Vec<Notice>,
-) -> Fitted {
-    let mut counts = vec![0usize; levels.len()];
-    let mut shares = vec![0.0f64; levels.len() + 1];
-    for (row, code) in codes.iter().enumerate() {
-        let weight = rows.weights.map_or(1.0, |w| w[row]);
-        match counts.get_mut(*code as usize) {
-            Some(count) => {
-                *count += 1;
-                shares[*code as usize] += weight;
+/// Keeps the sum of huge values from overflowing.
+const DOWN: f64 = 1.0 / (1u64 << 60) as f64;
+
+impl NumberFit {
+    /// Adds a block; NaN is missing.
+    pub(crate) fn push(&mut self, values: &[f64], weights: Option<&[f64]>) {
+        let (mut weight, mut sum, mut scaled) = (0.0, 0.0, 0.0);
+        for (row, value) in values.iter().enumerate().filter(|(_, v)| !v.is_nan()) {
+            let of_row = weights.map_or(1.0, |w| w[row]);
+            weight += of_row;
+            sum += of_row * value;
+            scaled += of_row * (value * DOWN);
+            self.largest = self.largest.max(value.abs());
+        }
+        self.weight += weight;
+        self.sum += sum;
+        self.scaled += scaled;
+    }
+
+    /// The fitted state.
+    pub(crate) fn finish(self, name: &str, notices: &mut Vec<Notice>) -> Fitted {
+        if self.weight <= 0.0 {
+            notices
+                .push(Notice::warning(format!("column \"{name}\" is NULL in every training row")));
+            return Fitted::Number { mean: 0.0 };
+        }
+        let mean = match self.largest > 1e290 {
+            true => self.scaled / self.weight / DOWN,
+            false => self.sum / self.weight,
+        };
+        Fitted::Number { mean }
+    }
+}
+
+/// Fits the levels of a category, from codes of training rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CategoryFit {
+    counts: Vec<usize>,
+    shares: Vec<f64>,
+    n_null: usize,
+    null_share: f64,
+}
+
+impl CategoryFit {
+    /// Adds rows; [`NULL_CODE`] is NULL.
+    pub(crate) fn push(&mut self, codes: &[u32], weights: Option<&[f64]>) {
+        for (row, code) in codes.iter().enumerate() {
+            let weight = weights.map_or(1.0, |w| w[row]);
+            if *code == NULL_CODE {
+                self.n_null += 1;
+                self.null_share += weight;
+                continue;
             }
-            None => shares[levels.len()] += weight,
+            let code = *code as usize;
+            if code >= self.counts.len() {
+                self.counts.resize(code + 1, 0);
+                self.shares.resize(code + 1, 0.0);
+            }
+            self.counts[code] += 1;
+            self.shares[code] += weight;
         }
     }
-    let has_null = codes.contains(&NULL_CODE);
-    let mut present: Vec<usize> = (0..levels.len()).filter(|level| counts[*level] > 0).collect();
-    let n_distinct = present.len();
-    if n_distinct == 0 && !codes.is_empty() {
-        notices.push(Notice::warning(format!("column \"{name}\" is NULL in every training row")));
+
+    /// The fitted state. `order` has the codes in the byte order of their texts, and `text` gives a code's.
+    pub(crate) fn finish<'t>(
+        mut self,
+        name: &str,
+        order: &[u32],
+        text: impl Fn(u32) -> &'t str,
+        max_categories: usize,
+        notices: &mut Vec<Notice>,
+    ) -> Fitted {
+        self.counts.resize(order.len(), 0);
+        self.shares.resize(order.len(), 0.0);
+        let n_rows = self.counts.iter().sum::<usize>() + self.n_null;
+        let mut present: Vec<(usize, u32)> = order
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, code)| self.counts[*code as usize] > 0)
+            .collect();
+        let n_distinct = present.len();
+        if n_distinct == 0 && n_rows > 0 {
+            notices
+                .push(Notice::warning(format!("column \"{name}\" is NULL in every training row")));
+        }
+        if n_distinct * 2 > n_rows && n_distinct > 20 {
+            notices.push(
+                Notice::notice(format!(
+                    "column \"{name}\" has {n_distinct} distinct values in {n_rows} rows"
+                ))
+                .with_hint("If it identifies rows, leave it out."),
+            );
+        }
+        let total = present.iter().map(|(_, code)| self.shares[*code as usize]).sum::<f64>()
+            + self.null_share;
+        let has_other = n_distinct > max_categories;
+        if has_other {
+            // The most frequent levels stay; among equals the first in byte order.
+            present.sort_by_key(|(at, code)| (std::cmp::Reverse(self.counts[*code as usize]), *at));
+            present.truncate(max_categories);
+            present.sort_unstable();
+            notices.push(Notice::notice(format!(
+                "column \"{name}\" has {n_distinct} distinct values; all but the {max_categories} most frequent count as one"
+            )));
+        }
+        let shares = present.iter().map(|(_, code)| self.shares[*code as usize]);
+        let kept: f64 = shares.clone().sum();
+        let mut means: Vec<f64> = shares.map(|share| share / total).collect();
+        let has_null = self.n_null > 0;
+        if has_null {
+            means.push(self.null_share / total);
+        }
+        if has_other {
+            means.push((total - kept - self.null_share) / total);
+        }
+        let levels: Vec<String> =
+            present.into_iter().map(|(_, code)| text(code).to_owned()).collect();
+        let index =
+            levels.iter().enumerate().map(|(slot, level)| (level.clone(), slot as u32)).collect();
+        Fitted::Category(Levels { levels, has_null, has_other, means, index })
     }
-    if n_distinct * 2 > codes.len() && n_distinct > 20 {
-        notices.push(
-            Notice::notice(format!(
-                "column \"{name}\" has {n_distinct} distinct values in {} rows",
-                codes.len()
-            ))
-            .with_hint("If it identifies rows, leave it out."),
-        );
-    }
-    let has_other = n_distinct > rows.max_categories;
-    if has_other {
-        // The most frequent levels stay; among equals the first in byte order.
-        present.sort_by_key(|level| (std::cmp::Reverse(counts[*level]), *level));
-        present.truncate(rows.max_categories);
-        present.sort_unstable();
-        notices.push(Notice::notice(format!(
-            "column \"{name}\" has {n_distinct} distinct values; all but the {} most frequent count as one",
-            rows.max_categories
-        )));
-    }
-    let total: f64 = shares.iter().sum();
-    let mut means: Vec<f64> = present.iter().map(|level| shares[*level] / total).collect();
-    let kept: f64 = present.iter().map(|level| shares[*level]).sum();
-    if has_null {
-        means.push(shares[levels.len()] / total);
-    }
-    if has_other {
-        means.push((total - kept - shares[levels.len()]) / total);
-    }
-    let index = present
-        .iter()
-        .enumerate()
-        .map(|(slot, level)| (levels[*level].clone(), slot as u32))
-        .collect();
-    let levels = present.into_iter().map(|level| levels[level].clone()).collect();
-    Fitted::Category(Levels { levels, has_null, has_other, means, index })
 }

@@ -10,7 +10,7 @@ use arrow::array::{Array, AsArray};
 use datafusion::common::HashMap;
 
 /// Below this many rows `split = auto` keeps all of them for training.
-const MIN_ROWS_TO_SPLIT: usize = 500;
+const MIN_ROWS_TO_SPLIT: u64 = 500;
 
 /// A part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,21 +33,40 @@ pub(crate) struct Split {
     pub(crate) notices: Vec<Notice>,
 }
 
-struct Fractions {
-    test: f64,
-    validation: f64,
+/// The shares of the rows that are held back.
+pub(crate) struct Fractions {
+    pub(crate) test: f64,
+    pub(crate) validation: f64,
 }
 
-/// Splits the dataset as the options say. `with_validation` where the algorithm stops early.
-pub(crate) fn split(dataset: &Dataset, options: &Options, with_validation: bool) -> Result<Split> {
-    let validation = if with_validation { options.float("validation_fraction") } else { 0.0 };
-    let fractions = Fractions { test: options.float("test_fraction"), validation };
-    let mut notices = Vec::new();
-    let is_classes = matches!(dataset.label, LabelValues::Class { .. });
-    let kind = match options.choice("split") {
-        "auto" if dataset.n_rows < MIN_ROWS_TO_SPLIT => {
+impl Fractions {
+    /// As the options say. `with_validation` where the algorithm stops early.
+    pub(crate) fn new(options: &Options, with_validation: bool) -> Self {
+        let validation = if with_validation { options.float("validation_fraction") } else { 0.0 };
+        Self { test: options.float("test_fraction"), validation }
+    }
+
+    /// The part that a draw falls into.
+    pub(crate) fn part(&self, draw: u64) -> Part {
+        match canonical::fraction(draw) {
+            u if u < self.test => Part::Test,
+            u if u < self.test + self.validation => Part::Validation,
+            _ => Part::Train,
+        }
+    }
+}
+
+/// What `split` comes to for this many rows.
+pub(crate) fn kind(
+    options: &Options,
+    n_rows: u64,
+    is_classes: bool,
+    notices: &mut Vec<Notice>,
+) -> Result<&'static str> {
+    Ok(match options.choice("split") {
+        "auto" if n_rows < MIN_ROWS_TO_SPLIT => {
             notices.push(
-                Notice::notice(format!("no rows are held back for testing, since there are only {}", dataset.n_rows))
+                Notice::notice(format!("no rows are held back for testing, since there are only {n_rows}"))
                     .with_hint("Metrics are measured on the training rows; give split = random to hold rows back."),
             );
             "none"
@@ -63,7 +82,35 @@ pub(crate) fn split(dataset: &Dataset, options: &Options, with_validation: bool)
         "sequential" => "sequential",
         "column" => "column",
         _ => "none",
-    };
+    })
+}
+
+/// The error where every row is held back.
+pub(crate) fn nothing_to_train_on() -> Error {
+    invalid("the split leaves no rows to train on")
+}
+
+/// The error where a split needs the option split_column.
+pub(crate) fn no_split_column() -> Error {
+    invalid("this split needs option split_column")
+}
+
+/// What to say about copies of rows: one percent of them may leak from one part into another.
+pub(crate) fn copies_notice(n_copies: u64, n_rows: u64) -> Option<Notice> {
+    (n_copies > 0 && n_copies * 100 >= n_rows.max(1)).then(|| {
+        Notice::notice(format!(
+            "{n_copies} of {n_rows} rows are copies of others and may stand in several parts"
+        ))
+        .with_hint("Give split_key, so that rows of one person or thing stay in one part.")
+    })
+}
+
+/// Splits the dataset as the options say. `with_validation` where the algorithm stops early.
+pub(crate) fn split(dataset: &Dataset, options: &Options, with_validation: bool) -> Result<Split> {
+    let fractions = Fractions::new(options, with_validation);
+    let mut notices = Vec::new();
+    let is_classes = matches!(dataset.label, LabelValues::Class { .. });
+    let kind = kind(options, dataset.n_rows as u64, is_classes, &mut notices)?;
     let parts = match kind {
         "none" => vec![Part::Train; dataset.n_rows],
         "random" => random(&row_draws(dataset, options.seed(), &mut notices), &fractions),
@@ -77,7 +124,7 @@ pub(crate) fn split(dataset: &Dataset, options: &Options, with_validation: bool)
         _ => by_column(column_of(dataset)?)?,
     };
     if dataset.n_rows > 0 && !parts.contains(&Part::Train) {
-        return Err(invalid("the split leaves no rows to train on"));
+        return Err(nothing_to_train_on());
     }
     Ok(Split { parts, kind, notices })
 }
@@ -87,7 +134,7 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 fn column_of(dataset: &Dataset) -> Result<&Values> {
-    dataset.split_column.as_ref().ok_or_else(|| invalid("this split needs option split_column"))
+    dataset.split_column.as_ref().ok_or_else(no_split_column)
 }
 
 /// One random draw a row: of its key, or of its features and its number among identical rows.
@@ -99,27 +146,19 @@ fn row_draws(dataset: &Dataset, seed: u64, notices: &mut Vec<Notice>) -> Vec<u64
             .collect();
     }
     let mut copies: HashMap<Hash, u64> = HashMap::with_capacity(dataset.n_rows);
-    let mut n_copies = 0usize;
+    let mut n_copies = 0u64;
     let draws = dataset
         .feature_hashes
         .iter()
         .map(|hash| {
             let number = copies.entry(*hash).or_default();
             let draw = canonical::seeded(seed, *hash, *number);
-            n_copies += usize::from(*number > 0);
+            n_copies += u64::from(*number > 0);
             *number += 1;
             draw
         })
         .collect();
-    if n_copies * 100 >= dataset.n_rows.max(1) && n_copies > 0 {
-        notices.push(
-            Notice::notice(format!(
-                "{n_copies} of {} rows are copies of others and may stand in several parts",
-                dataset.n_rows
-            ))
-            .with_hint("Give split_key, so that rows of one person or thing stay in one part."),
-        );
-    }
+    notices.extend(copies_notice(n_copies, dataset.n_rows as u64));
     draws
 }
 
@@ -132,14 +171,7 @@ fn key_hashes(dataset: &Dataset) -> Vec<Hash> {
 }
 
 fn random(draws: &[u64], fractions: &Fractions) -> Vec<Part> {
-    draws
-        .iter()
-        .map(|draw| match canonical::fraction(*draw) {
-            u if u < fractions.test => Part::Test,
-            u if u < fractions.test + fractions.validation => Part::Validation,
-            _ => Part::Train,
-        })
-        .collect()
+    draws.iter().map(|draw| fractions.part(*draw)).collect()
 }
 
 /// Within each class the rows with the smallest draws are held back, so that every part has the same shares.
@@ -208,7 +240,7 @@ fn sequential(column: &Values, fractions: &Fractions) -> Vec<Part> {
 }
 
 /// The column says it: `train`, `validation` and `test`, or a truth value that means "test".
-fn by_column(column: &Values) -> Result<Vec<Part>> {
+pub(crate) fn by_column(column: &Values) -> Result<Vec<Part>> {
     let of_distinct: Vec<Part> = if let Some(is_test) = column.distinct.as_boolean_opt() {
         is_test.values().iter().map(|t| if t { Part::Test } else { Part::Train }).collect()
     } else if let Some(texts) = column.distinct.as_string_opt::<i32>() {

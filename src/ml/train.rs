@@ -1,38 +1,49 @@
 //! From a stream of rows to a model: the one way in.
 //!
 //! 1. The query's columns get their roles, and the options are checked.
-//! 2. Rows are collected under the memory bound and put into canonical order.
-//! 3. They are split; training rows come first, then validation, then test.
+//! 2. Rows that cannot train are left out, the others are put into canonical order.
+//! 3. They are split into parts for training, validation and testing.
 //! 4. Preprocessing is fitted on the training rows and encodes all of them.
 //! 5. The estimator is fitted, every part is measured, and with `refit` the model is fitted again on all rows.
 //!
-//! Steps 2 to 5 run on a thread for blocking work. Cancelling answers at once; the thread stops at its next check and
+//! An algorithm that needs its rows at once has them in memory (`held`), under the memory bound. The others see them
+//! pass by, block by block (`streamed`): sorted and kept in temporary files where they do not fit. Both give the same
+//! parts and blocks, so the bits of a model do not tell which way it went.
+//!
+//! The work is done on a thread for blocking work. Cancelling answers at once; the thread stops at its next check and
 //! frees its memory then.
+
+mod clean;
+mod held;
+mod intake;
+mod parts;
+mod scratch;
+mod streamed;
+
+pub(crate) use intake::{Intake, Roles, Skipped};
 
 use crate::error::{Error, Notice, Result};
 use crate::ml::algorithm::{Algorithm, Goal, Task};
-use crate::ml::artifact::class_names;
-use crate::ml::dataset::{Collector, Dataset, LabelValues, Nulls, Roles};
-use crate::ml::estimator::{self, Fit, Job, Measurement, Rows, Target};
-use crate::ml::evaluation::{self, Evaluation, metric_names};
+use crate::ml::dataset::{Collector, Nulls};
+use crate::ml::estimator::{self, Fit, Measurement};
+use crate::ml::evaluation::metric_names;
 use crate::ml::model::{Label, Model};
 use crate::ml::options::{OptionValue, Options};
-use crate::ml::preprocess::{EncodedColumn, FitRows, Frame, Preprocessor};
+use crate::ml::preprocess::Preprocessor;
 use crate::ml::progress::{Monitor, Progress, ProgressCallback, cancelled};
 use crate::ml::signature::Signature;
-use crate::ml::split::{self, Part};
 use crate::sqlstate::SqlState;
 use crate::suggest;
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Schema};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::StreamExt;
+use scratch::Scratch;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// The most classes of a label.
-const MAX_CLASSES: usize = 1000;
 
 /// What to train.
 #[derive(Debug, Clone)]
@@ -50,8 +61,8 @@ pub struct TrainRequest {
 /// What training may use, and whom it tells.
 #[derive(Clone)]
 pub struct TrainContext {
-    /// Where memory is reserved.
-    pub memory_pool: Arc<dyn MemoryPool>,
+    /// Where memory is reserved, and where temporary files go.
+    pub runtime: Arc<RuntimeEnv>,
     /// Stops the training.
     pub cancel: CancellationToken,
     /// Told of the progress.
@@ -84,7 +95,7 @@ pub struct Trained {
 /// trained on, 22003 for infinite values, 0A000 for what is not built, 53200 without memory, 57014 when cancelled.
 pub async fn train(
     request: TrainRequest,
-    mut input: SendableRecordBatchStream,
+    input: SendableRecordBatchStream,
     context: &TrainContext,
 ) -> Result<Trained> {
     let schema = input.schema();
@@ -106,31 +117,28 @@ pub async fn train(
     // Cancelled when the caller is, or when it drops this future.
     let cancel = context.cancel.child_token();
     let _guard = cancel.clone().drop_guard();
-    let mut monitor = Monitor {
+    let monitor = Monitor {
         cancel: cancel.clone(),
         callback: context.progress.clone(),
         rows: 0,
         phase: "reading",
     };
-    let reservation = MemoryConsumer::new("training").register(&context.memory_pool);
-    let mut collector = Collector::new(schema, roles, goal, nulls, reservation)?;
-    loop {
-        let batch = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(cancelled()),
-            batch = input.next() => batch,
-        };
-        let Some(batch) = batch else { break };
-        let batch = batch?;
-        collector.push(&batch)?;
-        monitor.rows += batch.num_rows() as u64;
-        tell_rows(&monitor);
-    }
-    drop(input);
-    let threads = context.threads;
-    let work = tokio::task::spawn_blocking(move || {
-        Training { goal, nulls, options, monitor, threads }.run(collector)
-    });
+    let intake = Intake::new(schema, roles, nulls)?;
+    let mut settings = Settings { goal, nulls, options, monitor, threads: context.threads };
+    let reservation = MemoryConsumer::new("training").register(&context.runtime.memory_pool);
+    let work = match estimator::training(algorithm) {
+        estimator::Training::Held(fit) => {
+            let mut collector = Collector::new(intake, goal, reservation)?;
+            settings.monitor.rows = collect(&mut collector, input, &settings.monitor).await?;
+            tokio::task::spawn_blocking(move || held::train(&settings, fit, collector))
+        }
+        estimator::Training::Streamed(fit) => {
+            let scratch = Scratch::new(context.runtime.clone(), reservation);
+            tokio::task::spawn_blocking(move || {
+                streamed::train(settings, fit, intake, input, scratch)
+            })
+        }
+    };
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(cancelled()),
@@ -138,9 +146,30 @@ pub async fn train(
     }
 }
 
-fn tell_rows(monitor: &Monitor) {
+/// Collects all rows, and returns how many there were.
+async fn collect(
+    collector: &mut Collector,
+    mut input: SendableRecordBatchStream,
+    monitor: &Monitor,
+) -> Result<u64> {
+    let mut rows = 0;
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = monitor.cancel.cancelled() => return Err(cancelled()),
+            batch = input.next() => batch,
+        };
+        let Some(batch) = batch else { return Ok(rows) };
+        let batch = batch?;
+        collector.push(&batch)?;
+        rows += batch.num_rows() as u64;
+        tell_rows(monitor, rows);
+    }
+}
+
+fn tell_rows(monitor: &Monitor, rows_done: u64) {
     if let Some(callback) = &monitor.callback {
-        let (phase, rows_done) = (monitor.phase, monitor.rows);
+        let phase = monitor.phase;
         callback(&Progress {
             phase,
             rows_done,
@@ -228,7 +257,7 @@ fn roles(
 }
 
 /// The settings of one training.
-struct Training {
+struct Settings {
     goal: Goal,
     nulls: Nulls,
     options: Options,
@@ -236,280 +265,95 @@ struct Training {
     threads: usize,
 }
 
-/// Rows of the parts, which follow each other.
-struct Counts {
-    train: usize,
-    validation: usize,
-    test: usize,
+/// What a model is made of besides its fit.
+struct Parts {
+    label: Label,
+    classes: Option<ArrayRef>,
+    class_names: Vec<String>,
+    signature: Signature,
+    preprocessor: Preprocessor,
+    n_rows: u64,
 }
 
-impl Training {
-    fn run(&self, collector: Collector) -> Result<Trained> {
-        self.monitor.in_phase("preparing").enter()?;
-        let mut dataset = collector.finish()?;
-        let mut notices = self.skipped_notices(&dataset);
-        self.check_rows(&dataset)?;
-        notices.extend(self.label_notice(&dataset));
-        let early_stopping = self.options.int("early_stopping") > 0;
-        let split = split::split(&dataset, &self.options, early_stopping)?;
-        notices.extend(split.notices);
-        let counts = dataset.order_by_part(&split.parts);
-        let counts = Counts { train: counts[0], validation: counts[1], test: counts[2] };
-        if split.kind != "none" {
-            notices.push(counts.notice(split.kind));
-        }
-        let model = self.fit(&mut dataset, &counts, split.kind == "none", &mut notices)?;
-        let mut metrics = model.1;
-        let model = model.0;
-        metrics.extend(final_metrics(&model));
-        Ok(Trained {
-            n_rows: dataset.n_rows as u64,
-            rows_skipped: (dataset.null_labels + dataset.no_weight + dataset.null_features) as u64,
-            split_counts: counts.list(split.kind == "none"),
-            params: self.options.effective(),
-            model,
-            notices,
-            metrics,
-        })
-    }
-
-    fn skipped_notices(&self, dataset: &Dataset) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        let mut add = |n: usize, why: &str| {
-            if n > 0 {
-                notices.push(Notice::notice(format!(
-                    "{n} {} left out: {why}",
-                    if n == 1 { "row was" } else { "rows were" }
-                )));
-            }
-        };
-        add(dataset.null_labels, &format!("\"{}\" is NULL", dataset.label_name));
-        add(dataset.no_weight, "the weight is 0 or NULL");
-        add(dataset.null_features, "a feature is NULL");
-        if !dataset.is_canonical && dataset.n_rows > 0 {
-            notices.push(
-                Notice::notice("the table is too large to be sorted for training").with_detail(
-                    "The same files give the same model; the same rows in other files may not.",
-                ),
-            );
-        }
-        notices
-    }
-
-    fn check_rows(&self, dataset: &Dataset) -> Result<()> {
-        let invalid = |message: String| Error::new(SqlState::InvalidParameterValue, message);
-        if dataset.n_rows == 0 {
-            let skipped = dataset.null_labels + dataset.no_weight + dataset.null_features;
-            let error = invalid("the training query gives no rows to train on".to_string());
-            return Err(if skipped > 0 {
-                error.detail(format!("{skipped} rows were left out for NULLs or weights of 0."))
-            } else {
-                error
-            });
-        }
-        let LabelValues::Class { classes, .. } = &dataset.label else { return Ok(()) };
-        let name = &dataset.label_name;
-        if classes.len() < 2 {
-            return Err(invalid(format!(
-                "\"{name}\" has only one class, {}",
-                class_names(classes)?.join("")
-            ))
-            .hint("A classification needs rows of at least two classes."));
-        }
-        if classes.len() > MAX_CLASSES {
-            return Err(invalid(format!(
-                "\"{name}\" has {} classes, more than {MAX_CLASSES}",
-                classes.len()
-            ))
-            .hint("If it is a number, use task = regression."));
-        }
-        Ok(())
-    }
-
-    fn label_notice(&self, dataset: &Dataset) -> Option<Notice> {
-        let LabelValues::Number(values) = &dataset.label else { return None };
-        let is_flag =
-            dataset.label_type.is_integer() && values.iter().all(|v| *v == 0.0 || *v == 1.0);
-        is_flag.then(|| {
-            Notice::notice(format!(
-                "\"{}\" has only the values 0 and 1 and is taken for a number",
-                dataset.label_name
-            ))
-            .with_hint("For classes use task = classification, or cast it to boolean or text.")
-        })
-    }
-
-    fn fit(
+impl Settings {
+    fn model(
         &self,
-        dataset: &mut Dataset,
-        counts: &Counts,
-        is_whole: bool,
+        parts: Parts,
+        fit: Fit,
         notices: &mut Vec<Notice>,
-    ) -> Result<(Model, Vec<Measurement>)> {
-        let refit = self.options.bool("refit") && counts.train < dataset.n_rows;
-        let kept = refit.then(|| dataset.values.clone());
-        if refit {
-            dataset.reserve(
-                dataset.n_rows * dataset.features.len() * 8,
-                "fitting again on all rows",
-            )?;
-        }
-        let mut model =
-            self.fit_once(dataset, counts.train, counts.validation, &self.monitor, notices)?;
-        model.0.evaluations = self.measure(&model, dataset, counts, is_whole)?;
-        let (mut result, fit_measurements, _) = model;
-        if let Some(values) = kept {
-            dataset.values = values;
-            let mut again = Vec::new();
-            let (mut refitted, _, _) = self.fit_once(
-                dataset,
-                dataset.n_rows,
-                0,
-                &self.monitor.in_phase("refitting"),
-                &mut again,
-            )?;
-            refitted.evaluations = std::mem::take(&mut result.evaluations);
-            notices.push(Notice::notice(format!(
-                "the model was fitted again on all {} rows",
-                dataset.n_rows
-            )));
-            result = refitted;
-        }
-        Ok((result, fit_measurements))
-    }
-
-    /// Fits on the first `n_train` rows; the next `n_validation` are watched. Takes the dataset's values.
-    fn fit_once(
-        &self,
-        dataset: &mut Dataset,
-        n_train: usize,
-        n_validation: usize,
-        monitor: &Monitor,
-        notices: &mut Vec<Notice>,
-    ) -> Result<(Model, Vec<Measurement>, Vec<EncodedColumn>)> {
-        let fit_rows = FitRows {
-            n_rows: n_train,
-            weights: dataset.weights.as_deref().map(|w| &w[..n_train]),
-            max_categories: self.options.int("max_categories"),
-        };
-        let refuse_unseen = self.options.choice("unseen") == "error";
-        let (preprocessor, column_notices) =
-            Preprocessor::fit(dataset, &fit_rows, self.nulls, refuse_unseen);
-        notices.extend(column_notices);
-        let columns = preprocessor.encode_dataset(std::mem::take(&mut dataset.values));
-        let signature = Signature { features: dataset.features.clone() };
-        let classes = match &dataset.label {
-            LabelValues::Class { classes, .. } => Some(Arc::clone(classes)),
-            LabelValues::Number(_) => None,
-        };
-        let names = classes.as_ref().map(class_names).transpose()?.unwrap_or_default();
-        let fit = {
-            let job = Job {
-                train: rows(dataset, &columns, 0, n_train),
-                validation: (n_validation > 0)
-                    .then(|| rows(dataset, &columns, n_train, n_validation)),
-                class_names: &names,
-                signature: &signature,
-                preprocessor: &preprocessor,
-                options: &self.options,
-                monitor,
-                threads: self.threads,
-                reserve: &|bytes, what| dataset.reserve(bytes, what),
-            };
-            estimator::fit(&job)?
-        };
+    ) -> (Model, Vec<Measurement>) {
         let Fit { body, link, weights, statistics, notices: fit_notices, measurements } = fit;
-        if weights.len() > n_train && weights.iter().any(|w| w.values[0].is_none()) {
+        if weights.len() as u64 > parts.n_rows && weights.iter().any(|w| w.values[0].is_none()) {
             notices.push(Notice::notice(format!(
-                "there are {} weights for {n_train} training rows",
-                weights.len()
+                "there are {} weights for {} training rows",
+                weights.len(),
+                parts.n_rows
             )));
         }
         notices.extend(fit_notices);
         let model = Model {
             algorithm: self.options.algorithm(),
-            task: Task::new(self.goal, names.len()),
-            label: Label {
-                name: dataset.label_name.clone(),
-                data_type: dataset.label_type.clone(),
-            },
-            classes,
-            class_names: names,
-            signature,
-            preprocessor,
+            task: Task::new(self.goal, parts.class_names.len()),
+            label: parts.label,
+            classes: parts.classes,
+            class_names: parts.class_names,
+            signature: parts.signature,
+            preprocessor: parts.preprocessor,
             body,
             link,
             options: self.options.effective(),
             weights,
             statistics,
             evaluations: Vec::new(),
-            n_rows: n_train as u64,
+            n_rows: parts.n_rows,
         };
-        Ok((model, measurements, columns))
+        (model, measurements)
     }
 
-    fn measure(
-        &self,
-        (model, _, columns): &(Model, Vec<Measurement>, Vec<EncodedColumn>),
-        dataset: &Dataset,
-        counts: &Counts,
-        is_whole: bool,
-    ) -> Result<Vec<Evaluation>> {
-        self.monitor.in_phase("measuring").enter()?;
-        let mut evaluations = Vec::new();
-        let mut from = 0;
-        for (name, n) in counts.all(is_whole) {
-            if n > 0 {
-                evaluations.push(measure_part(model, &rows(dataset, columns, from, n), name)?);
-            }
-            from += n;
-            self.monitor.check()?;
-        }
-        Ok(evaluations)
+    fn refuses_unseen(&self) -> bool {
+        self.options.choice("unseen") == "error"
     }
 }
 
-fn measure_part(model: &Model, rows: &Rows<'_>, name: &str) -> Result<Evaluation> {
-    let n = rows.frame.n_rows;
-    let prediction = model.finish(model.scores(&rows.frame)?, n);
-    Ok(match rows.target {
-        Target::Number(actual) => {
-            let predicted: Vec<f64> = (0..n).map(|row| prediction.number(row)).collect();
-            evaluation::regression(name, actual, &predicted, rows.weights)
+/// What is said about rows that were left out.
+fn skipped_notices(skipped: &Skipped, label: &str) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let mut add = |n: usize, why: &str| {
+        if n > 0 {
+            notices.push(Notice::notice(format!(
+                "{n} {} left out: {why}",
+                if n == 1 { "row was" } else { "rows were" }
+            )));
         }
-        Target::Class(actual) => {
-            let predicted: Vec<u32> = (0..n).map(|row| prediction.class_code(row)).collect();
-            let probabilities: Vec<f64> = (0..prediction.n_classes())
-                .flat_map(|class| prediction.probabilities_of(class).values().to_vec())
-                .collect();
-            let names = (model.class_names(), model.class_names().len());
-            evaluation::classification(
-                name,
-                (actual, &predicted),
-                &probabilities,
-                names,
-                rows.weights,
-            )
-        }
-    })
-}
-
-/// Rows `from..from + n` of the dataset, encoded.
-fn rows<'a>(dataset: &'a Dataset, columns: &'a [EncodedColumn], from: usize, n: usize) -> Rows<'a> {
-    let frame = Frame {
-        n_rows: dataset.n_rows,
-        columns: columns.iter().map(EncodedColumn::as_column).collect(),
     };
-    Rows {
-        frame: frame.slice(from, n),
-        target: match &dataset.label {
-            LabelValues::Number(values) => Target::Number(&values[from..from + n]),
-            LabelValues::Class { codes, .. } => Target::Class(&codes[from..from + n]),
-        },
-        weights: dataset.weights.as_ref().map(|w| &w[from..from + n]),
+    add(skipped.null_labels, &format!("\"{label}\" is NULL"));
+    add(skipped.no_weight, "the weight is 0 or NULL");
+    add(skipped.null_features, "a feature is NULL");
+    notices
+}
+
+/// The error where no row is left.
+fn no_rows(skipped: &Skipped) -> Error {
+    let error =
+        Error::new(SqlState::InvalidParameterValue, "the training query gives no rows to train on");
+    match skipped.total() {
+        0 => error,
+        n => error.detail(format!("{n} rows were left out for NULLs or weights of 0.")),
     }
 }
 
+/// What is said about a label of zeros and ones that is taken for a number.
+fn flag_notice(label: &str) -> Notice {
+    Notice::notice(format!("\"{label}\" has only the values 0 and 1 and is taken for a number"))
+        .with_hint("For classes use task = classification, or cast it to boolean or text.")
+}
+
+/// What is said about a model that was fitted again.
+fn refitted_notice(n_rows: u64) -> Notice {
+    Notice::notice(format!("the model was fitted again on all {n_rows} rows"))
+}
+
+/// Each part's metrics, for `ml.run_metrics`.
 fn final_metrics(model: &Model) -> Vec<Measurement> {
     let names = metric_names(model.task().is_classification());
     let mut metrics = Vec::new();
@@ -525,45 +369,4 @@ fn final_metrics(model: &Model) -> Vec<Measurement> {
         }
     }
     metrics
-}
-
-impl Counts {
-    fn all(&self, is_whole: bool) -> [(&'static str, usize); 3] {
-        [
-            (if is_whole { "all" } else { "train" }, self.train),
-            ("validation", self.validation),
-            ("test", self.test),
-        ]
-    }
-
-    fn list(&self, is_whole: bool) -> Vec<(String, u64)> {
-        self.all(is_whole)
-            .into_iter()
-            .filter(|(_, n)| *n > 0)
-            .map(|(name, n)| (name.to_string(), n as u64))
-            .collect()
-    }
-
-    fn notice(&self, kind: &str) -> Notice {
-        let validation = if self.validation > 0 {
-            format!("{} watched for early stopping, ", self.validation)
-        } else {
-            String::new()
-        };
-        Notice::notice(format!(
-            "rows: {} trained on, {validation}{} held back for testing (split = {kind})",
-            self.train, self.test
-        ))
-    }
-}
-
-impl Dataset {
-    /// Puts training rows first, then validation, then test, each in their order, and returns their numbers.
-    pub(crate) fn order_by_part(&mut self, parts: &[Part]) -> [usize; 3] {
-        let mut order: Vec<u32> = (0..self.n_rows as u32).collect();
-        order.sort_by_key(|row| parts[*row as usize]);
-        self.permute(&order);
-        [Part::Train, Part::Validation, Part::Test]
-            .map(|part| parts.iter().filter(|p| **p == part).count())
-    }
 }

@@ -118,6 +118,11 @@ const RESERVED: &[&str] = &[
     "with",
 ];
 
+/// True for a word that names nothing unless it is quoted.
+pub fn is_reserved(value: &str, quote: Option<char>) -> bool {
+    quote.is_none() && RESERVED.binary_search(&value.to_lowercase().as_str()).is_ok()
+}
+
 /// Quotes an identifier where it needs quotes.
 pub fn quote_ident(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')

@@ -1,6 +1,6 @@
 //! A cursor over a statement's tokens, for the statements that sqlparser does not know.
 
-use super::{TokenSlice, fold_ident};
+use super::{TokenSlice, fold_ident, is_reserved};
 use crate::error::{Error, Result};
 use sqlparser::ast::ObjectName;
 use sqlparser::parser::{Parser, ParserError};
@@ -131,11 +131,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A dotted name of identifiers, folded, with the index of its first token.
+    /// A dotted name of identifiers, folded. A reserved word that is not quoted begins none.
     ///
     /// # Errors
     /// 42601 if there is none.
     pub fn name(&mut self, what: &str) -> Result<Vec<String>> {
+        if let Some(Token::Word(w)) = self.peek()
+            && is_reserved(&w.value, w.quote_style)
+        {
+            return Err(self.error(Some(what)));
+        }
         let mut parts = vec![self.identifier(what)?];
         while self.accept_token(&Token::Period) {
             parts.push(self.identifier(what)?);

@@ -10,7 +10,11 @@ use std::any::TypeId;
 
 /// PostgreSQL's dialect plus `VERSION AS OF`, `TIMESTAMP AS OF` and `AT (…)`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CenoteDialect;
+pub struct CenoteDialect {
+    /// The statement has a NATURAL JOIN. Such a join has no ON, so that `a NATURAL JOIN b JOIN c ON …`
+    /// cannot be told from `a JOIN b JOIN c ON … ON …`, and the latter is then not understood.
+    pub natural: bool,
+}
 
 const PG: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -60,6 +64,10 @@ impl Dialect for CenoteDialect {
 
     fn supports_table_versioning(&self) -> bool {
         true
+    }
+
+    fn supports_left_associative_joins_without_parens(&self) -> bool {
+        self.natural
     }
 
     forward! {

@@ -11,7 +11,9 @@ mod dialect;
 mod rewrite;
 mod tokens;
 
-pub use clauses::{ModelReference, OptionValue, Options, fold_ident, object_name, quote_ident};
+pub use clauses::{
+    ModelReference, OptionValue, Options, fold_ident, is_reserved, object_name, quote_ident,
+};
 pub use cursor::Cursor;
 pub use dialect::CenoteDialect;
 pub use rewrite::{NOTHING_MARKER, STAR_MARKER, rewrite_tokens};

@@ -3,6 +3,7 @@
 use super::{CenoteDialect, rewrite_tokens};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use std::sync::Arc;
@@ -32,8 +33,9 @@ impl Script {
     /// 42601 with the position if a quote, comment or character cannot be read.
     pub fn split(text: &str) -> Result<Vec<TokenSlice>> {
         let script = Arc::new(Script::new(text));
-        let tokens =
-            Tokenizer::new(&CenoteDialect, &script.text).tokenize_with_location().map_err(|e| {
+        let tokens = Tokenizer::new(&CenoteDialect::default(), &script.text)
+            .tokenize_with_location()
+            .map_err(|e| {
                 let message = e.message.trim_end_matches('.').to_owned();
                 Error::new(SqlState::SyntaxError, lower_first(&message))
                     .position(script.position(e.location))
@@ -161,7 +163,10 @@ impl TokenSlice {
         parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
     ) -> Result<(T, usize)> {
         let (tokens, origins) = rewrite_tokens(self);
-        let mut parser = Parser::new(&CenoteDialect)
+        let is_natural =
+            |t: &TokenWithSpan| matches!(&t.token, Token::Word(w) if w.keyword == Keyword::NATURAL);
+        let dialect = CenoteDialect { natural: tokens.iter().any(is_natural) };
+        let mut parser = Parser::new(&dialect)
             .with_recursion_limit(RECURSION_LIMIT)
             .with_tokens_with_locations(tokens);
         let tree = parse(&mut parser).map_err(|e| self.locate(&parser, e))?;

@@ -1,7 +1,9 @@
-//! Casts as PostgreSQL does them: numbers round to integers, text becomes bytea by its escapes.
+//! Casts as PostgreSQL does them: numbers round to integers, text is read in PostgreSQL's spellings.
 
-use crate::format::{EncodeSettings, parse_text};
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, Decimal128Array};
+use crate::error::Error;
+use crate::format::{ColumnParser, EncodeSettings, SessionZone};
+use crate::sqlstate::SqlState;
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{ExprSchema, Result, ScalarValue};
@@ -10,48 +12,72 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
-use std::sync::{Arc, LazyLock};
-
-static ROUND: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Conversion::udf("round_to_integer"));
-static BYTES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Conversion::udf("bytea_input"));
+use std::sync::Arc;
 
 /// A cast with PostgreSQL's meaning put under it, if DataFusion's differs.
-pub(super) fn check(cast: Cast, schema: &dyn ExprSchema) -> Transformed<Expr> {
+pub(super) fn check(cast: Cast, schema: &dyn ExprSchema, zone: &str) -> Transformed<Expr> {
     let Ok(from) = cast.expr.get_type(schema) else { return Transformed::no(Expr::Cast(cast)) };
     let to = cast.field.data_type();
-    let function =
-        if to.is_integer() && (from.is_floating() || matches!(from, DataType::Decimal128(..))) {
-            &*ROUND
-        } else if from.is_string() && matches!(to, DataType::Binary | DataType::BinaryView) {
-            &*BYTES
-        } else {
-            return Transformed::no(Expr::Cast(cast));
-        };
-    if matches!(cast.expr.as_ref(), Expr::ScalarFunction(f) if f.func.name() == function.name()) {
+    let how = if to.is_integer() && (from.is_floating() || matches!(from, DataType::Decimal128(..)))
+    {
+        How::Round
+    } else if matches!((&from, to), (DataType::Float64, DataType::Float32)) {
+        How::Narrow
+    } else if from.is_string() && is_read_from_text(to) {
+        How::Read { to: to.clone(), zone: zone.to_owned() }
+    } else {
+        return Transformed::no(Expr::Cast(cast));
+    };
+    if matches!(cast.expr.as_ref(), Expr::ScalarFunction(f) if f.func.name() == how.name()) {
         return Transformed::no(Expr::Cast(cast));
     }
-    let call = ScalarFunction::new_udf(function.clone(), vec![*cast.expr]);
+    let call = ScalarFunction::new_udf(Conversion::udf(how), vec![*cast.expr]);
     let inner = Box::new(Expr::ScalarFunction(call));
     Transformed::yes(Expr::Cast(Cast { expr: inner, field: cast.field }))
+}
+
+fn is_read_from_text(to: &DataType) -> bool {
+    !to.is_string() && ColumnParser::new(to, &EncodeSettings::default()).is_ok()
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum How {
+    /// A number to a whole one of the same type.
+    Round,
+    /// A double precision number to a real one, which may be too small for it.
+    Narrow,
+    /// Text to a type; times without a zone are the session's.
+    Read { to: DataType, zone: String },
+}
+
+impl How {
+    fn name(&self) -> &'static str {
+        match self {
+            How::Round => "round_to_integer",
+            How::Narrow => "narrow_to_real",
+            How::Read { .. } => "text_input",
+        }
+    }
 }
 
 /// A conversion of one argument.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Conversion {
-    name: &'static str,
+    how: How,
     signature: Signature,
 }
 
 impl Conversion {
-    fn udf(name: &'static str) -> Arc<ScalarUDF> {
+    fn udf(how: How) -> Arc<ScalarUDF> {
         let signature = Signature::any(1, Volatility::Immutable);
-        Arc::new(ScalarUDF::new_from_impl(Self { name, signature }))
+        Arc::new(ScalarUDF::new_from_impl(Self { how, signature }))
     }
 }
 
 impl ScalarUDFImpl for Conversion {
     fn name(&self) -> &str {
-        self.name
+        self.how.name()
     }
 
     fn signature(&self) -> &Signature {
@@ -59,13 +85,21 @@ impl ScalarUDFImpl for Conversion {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        Ok(if self.name == "bytea_input" { DataType::BinaryView } else { arguments[0].clone() })
+        Ok(match &self.how {
+            How::Round => arguments[0].clone(),
+            How::Narrow => DataType::Float32,
+            How::Read { to, .. } => to.clone(),
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_scalar = matches!(args.args[0], ColumnarValue::Scalar(_));
         let array = args.args[0].to_array(if is_scalar { 1 } else { args.number_rows })?;
-        let converted = if self.name == "bytea_input" { bytes(&array)? } else { rounded(&array)? };
+        let converted = match &self.how {
+            How::Round => rounded(&array)?,
+            How::Narrow => narrowed(&array)?,
+            How::Read { to, zone } => read(&array, to, zone)?,
+        };
         if is_scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&converted, 0)?));
         }
@@ -96,18 +130,33 @@ fn rounded(array: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-fn bytes(array: &ArrayRef) -> Result<ArrayRef> {
-    let text = arrow::compute::cast(array, &DataType::Utf8)?;
-    let text = text.as_string::<i32>();
-    let settings = EncodeSettings::default();
-    let mut builder = BinaryViewBuilder::new();
-    for value in text {
-        match value.map(|v| parse_text(v, &DataType::Binary, &settings)).transpose()? {
-            Some(ScalarValue::Binary(Some(bytes)) | ScalarValue::BinaryView(Some(bytes))) => {
-                builder.append_value(bytes);
-            }
-            _ => builder.append_null(),
+fn narrowed(array: &ArrayRef) -> Result<ArrayRef> {
+    let narrow = |value: f64| {
+        let real = value as f32;
+        if real.is_infinite() && value.is_finite() {
+            return Err(Error::new(
+                SqlState::NumericValueOutOfRange,
+                "value out of range: overflow",
+            ));
+        }
+        Ok(real)
+    };
+    let values = array.as_primitive::<Float64Type>();
+    Ok(Arc::new(values.try_unary::<_, Float32Type, Error>(narrow)?))
+}
+
+fn read(array: &ArrayRef, to: &DataType, zone: &str) -> Result<ArrayRef> {
+    let settings = EncodeSettings {
+        time_zone: SessionZone::parse(zone).unwrap_or_else(SessionZone::utc),
+        ..EncodeSettings::default()
+    };
+    let text = arrow::compute::cast(array, &DataType::Utf8View)?;
+    let mut column = ColumnParser::new(to, &settings)?;
+    for value in text.as_string_view() {
+        match value {
+            Some(text) => column.append_text(text)?,
+            None => column.append_null(),
         }
     }
-    Ok(Arc::new(builder.finish()))
+    Ok(column.finish()?)
 }

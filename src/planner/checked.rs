@@ -1,11 +1,12 @@
-//! Integer arithmetic as PostgreSQL does it: literals are `integer` where they fit, and what
-//! overflows is an error (22003) instead of a wrong number.
+//! Integer arithmetic as PostgreSQL does it: what overflows is an error (22003) instead of a wrong
+//! number.
 //!
-//! DataFusion types every whole literal as bigint and wraps silently. [`NarrowLiterals`] runs before
-//! its type coercion. [`CheckedArithmetic`] runs after it and puts a checked function in the place
-//! of each integer `+ - *` and negation, so that projections, filters, joins, aggregates, windows
-//! and constant folding are all covered by one rule.
+//! DataFusion wraps silently. [`CheckedArithmetic`] runs after its type coercion and puts a checked
+//! function in the place of each integer `+ - *` and negation, so that projections, filters, joins,
+//! aggregates, windows and constant folding are all covered by one rule. Casts and times are given
+//! their meaning in the same walk: see `casts` and `zones`.
 
+use super::zones;
 use crate::error::Error;
 use crate::sqlstate::SqlState;
 use arrow::array::{ArrayRef, Datum};
@@ -24,88 +25,13 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::{Arc, LazyLock};
 
-/// Whole literals that fit are of type integer.
-#[derive(Debug)]
-pub struct NarrowLiterals;
-
-impl AnalyzerRule for NarrowLiterals {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        // The two parts of a recursive query agreed on their types when they were planned.
-        if plan.exists(|p| Ok(matches!(p, LogicalPlan::RecursiveQuery(_))))? {
-            return Ok(plan);
-        }
-        plan.transform_up_with_subqueries(|plan| {
-            // LIMIT wants bigint, and VALUES keeps the schema that it was planned with.
-            if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::Values(_)) {
-                return Ok(Transformed::no(plan));
-            }
-            let mut schema = merge_schema(&plan.inputs());
-            if plan.inputs().is_empty() {
-                schema = plan.schema().as_ref().clone();
-            }
-            let preserver = NamePreserver::new(&plan);
-            let changed = plan.map_expressions(|expr| {
-                let name = preserver.save(&expr);
-                expr.transform_up(|expr| Ok(narrow(float_operands(expr, &schema))))
-                    .map(|t| t.update_data(|expr| name.restore(expr)))
-            })?;
-            // Nodes above a changed one hold its old types: every schema is computed again.
-            changed.map_data(LogicalPlan::recompute_schema)
-        })
-        .map(|t| t.data)
-    }
-
-    fn name(&self) -> &str {
-        "narrow_literals"
-    }
-}
-
-/// A numeric beside a float is a float, as in PostgreSQL; DataFusion would make both numeric, which
-/// cannot hold large floats.
-fn float_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
-    let is_float = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_floating());
-    let to_float = |e: Expr| match e.get_type(schema) {
-        Ok(DataType::Decimal128(..)) => datafusion::logical_expr::cast(e, DataType::Float64),
-        _ => e,
-    };
-    match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let (left, right) = match (is_float(&left), is_float(&right)) {
-                (true, false) => (left, Box::new(to_float(*right))),
-                (false, true) => (Box::new(to_float(*left)), right),
-                _ => (left, right),
-            };
-            Expr::BinaryExpr(BinaryExpr { left, op, right })
-        }
-        Expr::Between(mut between) if is_float(&between.expr) => {
-            between.low = Box::new(to_float(*between.low));
-            between.high = Box::new(to_float(*between.high));
-            Expr::Between(between)
-        }
-        Expr::InList(mut list) if is_float(&list.expr) => {
-            list.list = list.list.into_iter().map(to_float).collect();
-            Expr::InList(list)
-        }
-        other => other,
-    }
-}
-
-fn narrow(expr: Expr) -> Transformed<Expr> {
-    match expr {
-        Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => match i32::try_from(n) {
-            Ok(n) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(n)), metadata)),
-            Err(_) => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(n)), metadata)),
-        },
-        other => Transformed::no(other),
-    }
-}
-
 /// Integer `+ - *` and negation fail on overflow.
 #[derive(Debug)]
 pub struct CheckedArithmetic;
 
 impl AnalyzerRule for CheckedArithmetic {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let zone = config.execution.time_zone.as_deref().unwrap_or(zones::UTC);
         plan.transform_up_with_subqueries(|plan| {
             let mut schema = merge_schema(&plan.inputs());
             if plan.inputs().is_empty() {
@@ -114,8 +40,11 @@ impl AnalyzerRule for CheckedArithmetic {
             let preserver = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
                 let name = preserver.save(&expr);
-                expr.transform_up(|expr| check(expr, &schema))
-                    .map(|t| t.update_data(|expr| name.restore(expr)))
+                expr.transform_up(|expr| {
+                    zones::local(expr, &schema, zone)?
+                        .transform_data(|expr| check(expr, &schema, zone))
+                })
+                .map(|t| t.update_data(|expr| name.restore(expr)))
             })
         })
         .map(|t| t.data)
@@ -126,7 +55,7 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 }
 
-fn check(expr: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr>> {
+fn check(expr: Expr, schema: &dyn ExprSchema, zone: &str) -> Result<Transformed<Expr>> {
     let (function, arguments) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let function = match op {
@@ -142,7 +71,7 @@ fn check(expr: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr>> {
             }
             (function, vec![*left, *right])
         }
-        Expr::Cast(cast) => return Ok(super::casts::check(cast, schema)),
+        Expr::Cast(c) => return Ok(super::casts::check(c, schema, zone)),
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|t| t.is_integer()) => {
             (&*NEGATE, vec![*inner])
         }

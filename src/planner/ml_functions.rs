@@ -298,18 +298,30 @@ fn metric_expression(metric: &str, model: &ResolvedModel) -> String {
         "median_absolute_error" => "median_ae(y, p, w)",
         "r2_score" => "r2(y, p, w)",
         "explained_variance" => "explained_variance(y, p, w)",
-        "accuracy" => "accuracy(y, p)",
-        "precision" => "precision(y, p)",
-        "recall" => "recall(y, p)",
-        "f1_score" => "f1(y, p)",
-        // Clipped as scikit-learn clips for double precision.
-        "log_loss" => {
-            "avg(-ln(greatest(least(q, 1 - 2.220446049250313e-16), 2.220446049250313e-16)))"
-        }
+        "accuracy" => "accuracy(y, p, w)",
+        "precision" => return of_classes("precision", model),
+        "recall" => return of_classes("recall", model),
+        "f1_score" => return of_classes("f1", model),
+        // The probability of the true class, of which there is one a row.
+        "log_loss" => "log_loss(q IS NOT NULL, q, w)",
         "roc_auc" => return roc_auc(model),
         other => return format!("CAST(NULL AS double precision) /* {other} */"),
     };
     aggregate.to_owned()
+}
+
+/// A metric of classes: of the positive one of two, else the mean over those that occur. The model's classes count,
+/// not those that the input happens to have.
+fn of_classes(aggregate: &str, model: &ResolvedModel) -> String {
+    match (model.model.task(), model.model.class_names()) {
+        (Task::BinaryClassification, [_, positive]) => {
+            let is = |column: &str| {
+                format!("CAST({column} AS text) = '{}'", positive.replace('\'', "''"))
+            };
+            format!("{aggregate}({}, {}, 'binary', w)", is("y"), is("p"))
+        }
+        _ => format!("{aggregate}(y, p, 'macro', w)"),
+    }
 }
 
 /// The area under the curve; beyond two classes the mean over one class against the rest.
@@ -319,7 +331,7 @@ fn roc_auc(model: &ResolvedModel) -> String {
         .iter()
         .map(|class| {
             let name = model.model.class_names()[*class].replace('\'', "''");
-            format!("auc(CAST(y AS text) = '{name}', s{class})")
+            format!("auc(CAST(y AS text) = '{name}', s{class}, w)")
         })
         .collect();
     format!("({}) / {}", parts.join(" + "), f64::from(u32::try_from(classes.len()).unwrap_or(1)))

@@ -8,6 +8,7 @@
 //! 4. `execute` runs the plan on the query runtime and hands batches over a bounded channel.
 
 mod ast;
+mod bounded;
 mod casts;
 mod checked;
 mod commits;
@@ -18,12 +19,19 @@ mod literals;
 mod ml_functions;
 pub mod models;
 mod names;
+mod operands;
+mod parameters;
 mod predict;
 mod relations;
 mod rewrite;
+mod sample;
 mod select_ast;
 mod services;
+mod slices;
 mod types;
+mod values;
+mod watch;
+mod zones;
 
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
 pub use execute::{CancelReason, Canceller, one_batch};
@@ -34,6 +42,7 @@ pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
 pub use select_ast::select;
 pub use services::{Limits, Services};
 pub use types::sql_type_of;
+pub use watch::watched;
 
 use crate::catalog::{CatalogState, Dependency, Pin, Table};
 use crate::delta::TableState;
@@ -215,6 +224,8 @@ impl<'a> Planner<'a> {
         parameters: &Parameters,
         extra: &[(String, Arc<dyn TableProvider>)],
     ) -> Result<Planned> {
+        let mut query = query;
+        parameters::cast(&mut query, &parameters::declared(&parameters.types));
         let mut planned = self.plan_tree(Some(slice), query, extra).await?;
         if let Some(values) = &parameters.values {
             planned.plan = planned.plan.with_param_values(ParamValues::from(values.clone()))?;
@@ -365,7 +376,7 @@ impl Planned {
         services: &Arc<Services>,
         canceller: &Canceller,
     ) -> Result<SendableRecordBatchStream> {
-        let plan = self.physical().await?;
+        let plan = watch::watched(self.physical().await?, canceller)?;
         execute::stream(services, plan, self.state.task_ctx(), canceller)
     }
 
@@ -387,6 +398,7 @@ impl Planned {
         let reads = filters::rows_read(&optimized, target, &prefix, 1 + usize::from(named))?;
         let planner = self.state.query_planner();
         let plan = planner.create_physical_plan(&optimized, &self.state).await?;
+        let plan = watch::watched(plan, canceller)?;
         Ok((execute::stream(services, plan, self.state.task_ctx(), canceller)?, reads))
     }
 }

@@ -5,15 +5,16 @@
 
 use super::models::{ResolvedModel, resolve_model};
 use super::predict::{self, Question};
-use super::{Planner, ast, files, ml_functions, names};
+use super::{Planner, ast, files, ml_functions, names, parameters};
 use crate::error::{Error, Result};
-use crate::parser::{ModelReference, TokenSlice, fold_ident, object_name};
+use crate::parser::{ModelReference, TokenSlice, fold_ident, is_reserved, object_name};
 use crate::sqlstate::SqlState;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Query, Spanned, TableFactor, TableVersion, Value, VisitMut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
+    SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableVersion, Value, VisitMut,
     VisitorMut, visit_expressions,
 };
 use std::collections::{HashMap, HashSet};
@@ -162,11 +163,14 @@ pub(super) fn rewrite(
     query: &mut Query,
     models: &HashMap<String, ResolvedModel>,
 ) -> Result<Rewritten> {
-    let mut rewriter = Rewriter { planner, models, out: Rewritten::default(), depth: 0 };
+    let (out, casts) = (Rewritten::default(), HashMap::new());
+    let mut rewriter = Rewriter { planner, models, out, casts, depth: 0 };
     if let ControlFlow::Break(failure) = VisitMut::visit(query, &mut rewriter) {
         let (error, span) = *failure;
         return Err(error.position_or(slice.and_then(|s| s.position(span.start))));
     }
+    // A parameter that is cast in one place has that type in every other, as in PostgreSQL.
+    parameters::cast(query, &rewriter.casts);
     Ok(rewriter.out)
 }
 
@@ -174,6 +178,8 @@ pub(super) struct Rewriter<'a> {
     planner: &'a Planner<'a>,
     models: &'a HashMap<String, ResolvedModel>,
     pub(super) out: Rewritten,
+    /// The types that parameters are cast to.
+    casts: HashMap<usize, DataType>,
     depth: usize,
 }
 
@@ -188,6 +194,10 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        if let Err(failure) = refuse_wrong_answers(query.body.as_ref()) {
+            return ControlFlow::Break(failure);
+        }
+        super::values::spread(&mut query.body);
         names::name_columns(query, self.depth == 0);
         self.depth += 1;
         ControlFlow::Continue(())
@@ -196,6 +206,20 @@ impl VisitorMut for Rewriter<'_> {
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
         self.depth -= 1;
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<Self::Break> {
+        match name.0.first() {
+            Some(ObjectNamePart::Identifier(word))
+                if is_reserved(&word.value, word.quote_style) =>
+            {
+                let message = format!("syntax error at or near \"{}\"", word.value);
+                let error = Error::new(SqlState::SyntaxError, message)
+                    .hint("This word is reserved; a name that is spelled so needs double quotes.");
+                ControlFlow::Break(Box::new((error, word.span)))
+            }
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
@@ -220,6 +244,7 @@ impl Rewriter<'_> {
             && let Ok(sql_type) = super::sql_type_of(data_type)
         {
             self.out.parameters.entry(number).or_insert_with(|| sql_type.arrow());
+            self.casts.entry(number).or_insert_with(|| data_type.clone());
         }
         match expr {
             Expr::Function(function) if is_model_scalar(&function.name) => {
@@ -313,7 +338,9 @@ impl Rewriter<'_> {
     }
 
     fn table(&mut self, factor: &mut TableFactor) -> std::result::Result<(), Failure> {
-        let TableFactor::Table { name, alias, args, version, .. } = factor else { return Ok(()) };
+        let TableFactor::Table { name, alias, args, version, sample, .. } = factor else {
+            return Ok(());
+        };
         let span = name.span();
         let parts = object_name(name);
         let last = parts.last().cloned().unwrap_or_default();
@@ -332,6 +359,9 @@ impl Rewriter<'_> {
                 *factor = with_alias(replacement, user_alias, &last);
             }
             return Ok(());
+        }
+        if sample.is_some() {
+            return super::sample::spread(factor, &last).map_err(|e| Box::new((e, span)));
         }
         let Some(written) = version.take() else { return Ok(()) };
         let spec = version_spec(written).map_err(|e| Box::new((e, span)))?;
@@ -425,7 +455,10 @@ fn feature_arguments(
             .hint("Pass t.*, *, a table's alias, or named arguments such as age => 42.");
             return fail(error, span);
         };
-        named.insert(name, value.clone());
+        if named.insert(name.clone(), value.clone()).is_some() {
+            let message = format!("argument name \"{name}\" used more than once");
+            return fail(Error::new(SqlState::SyntaxError, message), span);
+        }
     }
     features
         .iter()
@@ -446,6 +479,44 @@ fn feature_arguments(
             })
         })
         .collect()
+}
+
+/// Refuses what DataFusion answers wrongly: RIGHT and FULL JOIN with USING or NATURAL, whose merged
+/// column it takes from the left side alone; EXCEPT and INTERSECT ALL, whose rows it does not count.
+fn refuse_wrong_answers(body: &SetExpr) -> std::result::Result<(), Failure> {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            let counts = matches!(op, SetOperator::Except | SetOperator::Intersect)
+                && matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+            if counts {
+                let error = Error::unsupported(
+                    format_args!("{op} ALL"),
+                    "Leave ALL out, or count the rows with GROUP BY on both sides.",
+                );
+                return fail(error, left.span());
+            }
+            refuse_wrong_answers(left)?;
+            return refuse_wrong_answers(right);
+        }
+        _ => return Ok(()),
+    };
+    for join in select.from.iter().flat_map(|from| &from.joins) {
+        let (JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)) = &join.join_operator
+        else {
+            continue;
+        };
+        if matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural) {
+            let error = Error::unsupported(
+                "RIGHT or FULL JOIN with USING or NATURAL",
+                "Write ON a.x = b.x, and coalesce(a.x, b.x) for the merged column.",
+            );
+            return fail(error, join.relation.span());
+        }
+    }
+    Ok(())
 }
 
 /// A call of a generated function.

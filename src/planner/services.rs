@@ -1,13 +1,14 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{checked, types};
+use super::{bounded, checked, operands, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -46,6 +47,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The default, with another amount of memory if one is given.
+    pub fn of_memory(bytes: Option<usize>) -> Self {
+        let default = Self::default();
+        Self { memory_bytes: bytes.unwrap_or(default.memory_bytes), ..default }
+    }
+}
+
 /// Three quarters of the machine's memory, 4 GiB where that cannot be told.
 fn default_memory() -> usize {
     let total_kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
@@ -78,7 +87,7 @@ impl Services {
             .thread_name("cenote-query")
             .enable_all()
             .build()?;
-        let base = base_state(&runtime_env, limits.threads)?;
+        let base = base_state(&runtime_env, limits)?;
         Ok(Arc::new(Self {
             warehouse,
             models: ModelCache::default(),
@@ -97,6 +106,11 @@ impl Services {
     /// The memory that queries and training share.
     pub fn memory_pool(&self) -> &Arc<dyn MemoryPool> {
         &self.runtime_env.memory_pool
+    }
+
+    /// Memory, temporary files and object stores of queries and training.
+    pub fn runtime_env(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime_env
     }
 
     /// The runtime that queries and training run on.
@@ -126,30 +140,38 @@ impl Drop for Services {
     }
 }
 
-fn base_state(runtime_env: &Arc<RuntimeEnv>, threads: usize) -> Result<SessionState> {
+fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionState> {
     let mut config = SessionConfig::new()
-        .with_target_partitions(threads)
+        .with_target_partitions(limits.threads)
         .with_information_schema(false)
         .with_default_catalog_and_schema(super::CATALOG, super::SEARCH);
     let options = config.options_mut();
-    // The umbrella first: setting it later would switch the aggregate part on again, which gives
-    // wrong results for MIN/MAX over expressions in DataFusion 55.2 (its issue 24816).
-    options.optimizer.enable_dynamic_filter_pushdown = true;
-    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.enable_dynamic_filter_pushdown = false;
     options.optimizer.hash_join_single_partition_threshold = 64 << 20;
     options.optimizer.hash_join_single_partition_threshold_rows = 1_000_000;
+    // Each sort of each partition sets this aside for merging what it spilled.
+    let share = limits.memory_bytes / (8 * limits.threads.max(1));
+    options.execution.sort_spill_reservation_bytes =
+        options.execution.sort_spill_reservation_bytes.min(share);
     options.sql_parser.collect_spans = true;
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
-    let mut rules: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(checked::NarrowLiterals)];
-    rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(checked::CheckedArithmetic));
+    let mut analysis: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(operands::Operands)];
+    analysis.extend(Analyzer::new().rules);
+    analysis.push(Arc::new(checked::CheckedArithmetic));
+    // Scans take their filters from the logical plan. DataFusion 55.2's push-down through physical
+    // plans finds columns by name and takes the wrong one of two, behind a join whose sides were
+    // swapped; what it would add, filters that a join or a sort learns while it runs, skips row
+    // groups of tables that are sorted by the key and measured nothing elsewhere.
+    let rules = PhysicalOptimizer::new().rules;
+    let physical = rules.into_iter().filter(|r| !r.name().starts_with("FilterPushdown")).collect();
     let mut state = SessionStateBuilder::new()
+        .with_physical_optimizer_rules(physical)
         .with_config(config)
         .with_runtime_env(runtime_env.clone())
         .with_default_features()
-        .with_analyzer_rules(rules)
+        .with_analyzer_rules(analysis)
         .with_type_planner(Arc::new(types::Types))
         .build();
     register_functions(&mut state)?;
@@ -161,6 +183,9 @@ fn register_functions(state: &mut SessionState) -> Result<()> {
     for aggregate in cenote_udfs::sql_aggregates().into_iter().chain(cenote_udfs::all_aggregates())
     {
         state.register_udaf(Arc::new(aggregate))?;
+    }
+    for function in bounded::functions() {
+        state.register_udf(Arc::new(function))?;
     }
     let sign = datafusion::functions::math::signum();
     state.register_udf(Arc::new(sign.as_ref().clone().with_aliases(["sign"])))?;

@@ -64,6 +64,12 @@ pub fn sql_type_of(data_type: &DataType) -> Result<SqlType> {
         | DataType::CharacterVarying(Some(length))
         | DataType::CharVarying(Some(length)) => varchar(length)?,
         DataType::Date => SqlType::Date,
+        DataType::Timestamp(Some(precision), _) if *precision != 6 => {
+            return Err(Error::unsupported(
+                format_args!("timestamp({precision})"),
+                "Times are kept to the microsecond; write timestamp, and round with date_trunc.",
+            ));
+        }
         DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
             SqlType::TimestampTz
         }

@@ -60,6 +60,15 @@ impl Engine {
         Self::open_with(data, EngineOptions::default()).await
     }
 
+    /// Opens the warehouse in a folder; queries and training share this much memory.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub async fn open_within(data: &Path, memory_bytes: Option<usize>) -> Result<Arc<Self>> {
+        let limits = Limits::of_memory(memory_bytes);
+        Self::open_with(data, EngineOptions { limits, ..EngineOptions::default() }).await
+    }
+
     /// Opens the warehouse in a folder.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::format::{EncodeSettings, arrow_type_of, pg_type_of};
 use crate::parser::Script;
 use crate::planner::{CATALOG, Canceller, Environment, Parameters};
 use crate::sqlstate::SqlState;
-use crate::statements::{self, Describe, Execution, Kind, Parsed};
+use crate::statements::{self, Describe, Execution, IfLost, Kind, Parsed};
 use crate::warehouse::{CommitInfo, Transaction};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -89,8 +89,9 @@ pub struct Session {
     settings: Settings,
     /// What the client was told of its settings.
     reported: Vec<(String, String)>,
-    statements: HashMap<String, Arc<Prepared>>,
+    statements: Statements,
     block: Block,
+    if_lost: IfLost,
 }
 
 impl Session {
@@ -135,8 +136,9 @@ impl Session {
             notices,
             settings,
             reported: Vec::new(),
-            statements: HashMap::new(),
+            statements: Statements::default(),
             block: Block::default(),
+            if_lost: IfLost::default(),
         };
         Ok((session, receiver))
     }
@@ -161,7 +163,12 @@ impl Session {
 
     /// The named prepared statements.
     pub fn statements(&mut self) -> &mut HashMap<String, Arc<Prepared>> {
-        &mut self.statements
+        &mut self.statements.named
+    }
+
+    /// Whether the last statement closed all portals, which the connection keeps.
+    pub fn portals_closed(&mut self) -> bool {
+        std::mem::take(&mut self.statements.portals_closed)
     }
 
     /// The settings that decide how values look.
@@ -277,7 +284,7 @@ impl Session {
         parameters: &Parameters,
         canceller: &Canceller,
     ) -> Result<Response> {
-        if *kind == Kind::Write && self.block.is_read_only(self.settings.default_read_only()) {
+        if *kind == Kind::Write && self.settings.read_only() {
             let what = parsed.statement.name().replace('_', " ").to_uppercase();
             return Err(Error::new(
                 SqlState::ReadOnlySqlTransaction,
@@ -293,6 +300,7 @@ impl Session {
             let response = match result {
                 Ok(response) => response,
                 Err(error) => {
+                    self.if_lost.take();
                     transaction::roll_back(transaction).await;
                     return Err(error);
                 }
@@ -336,6 +344,7 @@ impl Session {
             notices: &self.notices,
             in_block: self.block.is_open(),
             prepared: &mut self.statements,
+            if_lost: &self.if_lost,
         };
         let result = parsed.statement.execute(&mut cx).await;
         if result.is_err() {
@@ -355,7 +364,19 @@ impl Session {
             CommitInfo { statement: statement.to_owned(), retriable, ..CommitInfo::default() };
         let transaction = Arc::into_inner(transaction)
             .ok_or_else(|| Error::internal("a transaction is still in use at its COMMIT"))?;
-        let committed = transaction.commit(info).await?;
+        let aftermath = self.if_lost.take();
+        let committed = match transaction.commit(info).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                // What may yet turn out to have happened is no loss.
+                if error.code() != SqlState::TransactionResolutionUnknown {
+                    for work in aftermath {
+                        work(error.clone()).await;
+                    }
+                }
+                return Err(error);
+            }
+        };
         for warning in committed.warnings {
             let _ = self.notices.send(warning);
         }
@@ -404,13 +425,24 @@ impl Session {
     }
 }
 
-impl statements::PreparedStatements for HashMap<String, Arc<Prepared>> {
+/// What the protocol's messages and SQL's statements both know.
+#[derive(Default)]
+struct Statements {
+    named: HashMap<String, Arc<Prepared>>,
+    portals_closed: bool,
+}
+
+impl statements::PreparedStatements for Statements {
     fn clear(&mut self) {
-        HashMap::clear(self);
+        self.named.clear();
     }
 
     fn remove(&mut self, name: &str) -> bool {
-        HashMap::remove(self, name).is_some()
+        self.named.remove(name).is_some()
+    }
+
+    fn close_portals(&mut self) {
+        self.portals_closed = true;
     }
 }
 

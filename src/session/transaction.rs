@@ -28,7 +28,6 @@ pub(super) struct Block {
     /// Between begin_implicit and end_implicit.
     implicit: bool,
     failed: bool,
-    read_only: Option<bool>,
     begun: Option<Begun>,
 }
 
@@ -50,10 +49,6 @@ impl Block {
 
     pub(super) fn is_open(&self) -> bool {
         self.explicit || self.implicit
-    }
-
-    pub(super) fn is_read_only(&self, default: bool) -> bool {
-        self.read_only.unwrap_or(default)
     }
 
     pub(super) fn fail(&mut self) {
@@ -120,7 +115,7 @@ impl Session {
                     );
                 } else {
                     self.block.explicit = true;
-                    self.block.read_only = read_only;
+                    self.settings.begin_transaction(read_only);
                 }
                 Response::done("BEGIN")
             }
@@ -156,7 +151,6 @@ impl Session {
     fn close_block(&mut self) -> Option<Begun> {
         self.block.explicit = false;
         self.block.failed = false;
-        self.block.read_only = None;
         self.settings.end_transaction();
         self.block.begun.take()
     }
@@ -166,15 +160,22 @@ impl Session {
         let settings = begun.settings;
         let committed = self.commit(begun.transaction, statement, false).await;
         if committed.is_err() {
-            self.settings = settings;
+            self.go_back_to(settings);
         }
         committed
     }
 
     async fn roll_back_block(&mut self) {
         if let Some(begun) = self.close_block() {
-            self.settings = begun.settings;
+            self.go_back_to(begun.settings);
+            self.if_lost.take();
             roll_back(begun.transaction).await;
         }
+    }
+
+    /// The settings of before the block's first statement, without what held for the block alone.
+    fn go_back_to(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.settings.end_transaction();
     }
 }

@@ -73,6 +73,8 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["EXPLAIN", "MODEL"], "Use SELECT * FROM ml.weights('model')."),
     (&["OPTIMIZE"], "Files are compacted by a later version."),
     (&["VACUUM"], "Nothing is cleaned up yet: all history is kept."),
+    (&["REPAIR"], "Copy the last good version with CREATE TABLE … AS, then DROP TABLE."),
+    (&["FSCK"], "Run cenote doctor, which looks up every file."),
     (&["RESTORE"], "Use CREATE OR REPLACE TABLE t AS SELECT * FROM t VERSION AS OF n."),
     (&["ANALYZE"], "Statistics are kept with every file; there is nothing to analyse."),
     (&["GRANT"], "Roles and privileges come with logins."),

@@ -22,8 +22,9 @@ use crate::warehouse::Transaction;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
+use futures::future::BoxFuture;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// A parsed statement and the text that it came from.
@@ -147,10 +148,33 @@ pub struct Execution<'a> {
     pub in_block: bool,
     /// The session's prepared statements.
     pub prepared: &'a mut dyn PreparedStatements,
+    /// What is to be done if the transaction loses at its commit.
+    pub if_lost: &'a IfLost,
 }
 
-/// The prepared statements of a session, as far as statements may touch them.
+/// Work for the case that a transaction's commit is refused: what must be known although nothing of it stands.
+#[derive(Default)]
+pub struct IfLost(Mutex<Vec<Aftermath>>);
+
+/// Work that is told why a commit was refused.
+pub type Aftermath = Box<dyn FnOnce(Error) -> BoxFuture<'static, ()> + Send>;
+
+impl IfLost {
+    /// Adds work.
+    pub fn push(&self, work: Aftermath) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+    }
+
+    /// The work so far, which is then forgotten.
+    pub fn take(&self) -> Vec<Aftermath> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The prepared statements and portals of a session, as far as statements may touch them.
 pub trait PreparedStatements: Send + Sync {
+    /// Forgets all portals.
+    fn close_portals(&mut self);
     /// Forgets all.
     fn clear(&mut self);
     /// Forgets one; false if there is none of the name.

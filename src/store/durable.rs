@@ -5,6 +5,7 @@
 //! root, even if they exist: another process may have created them a moment ago. After a failed
 //! fsync nobody knows what the disk holds, so this store then writes no more.
 
+use super::scratch::{SCRATCH_FOLDER, open_scratch};
 use super::upload::DurableUpload;
 use super::{Disk, as_store_error, io_error};
 use crate::error::{Error, Result};
@@ -26,9 +27,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 type StoreResult<T> = object_store::Result<T>;
-
-/// Files on their way, within the root; never listed.
-pub const SCRATCH_FOLDER: &str = "_cenote/tmp";
 
 /// See the head of this file. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -281,46 +279,6 @@ fn create_root(root: &FsPath, disk: &dyn Disk) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes a scratch folder for this store, and removes those whose owners are gone.
-///
-/// An owner holds a lock on a file beside its folder; the kernel lets go of it when the process
-/// ends, however it ends. One more lock keeps two starting processes apart.
-fn open_scratch(root: &FsPath, disk: &dyn Disk) -> Result<(PathBuf, File)> {
-    let folder = root.join(SCRATCH_FOLDER);
-    let fail = |e| io_error("write to folder", root, e);
-    for dir in [&root.join("_cenote"), &folder] {
-        disk.create_dir(dir).map_err(fail)?;
-    }
-    let open_lock = |path: &FsPath| File::options().create(true).append(true).open(path);
-    let starting = open_lock(&folder.join("starting.lock")).map_err(fail)?;
-    if starting.lock().is_ok() {
-        sweep(&folder);
-    }
-    let id = crate::catalog::random_id();
-    let lock = open_lock(&folder.join(format!("{id}.lock"))).map_err(fail)?;
-    // Where locks do not work nobody can sweep, so nothing is at risk.
-    let _ = lock.try_lock();
-    let own = folder.join(&id);
-    disk.create_dir(&own).map_err(fail)?;
-    Ok((own, lock))
-}
-
-fn sweep(folder: &FsPath) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let lock_file = path.extension().is_some_and(|e| e == "lock");
-        if !lock_file || path.file_stem().is_some_and(|s| s == "starting") {
-            continue;
-        }
-        let owner_gone = File::open(&path).is_ok_and(|f| f.try_lock().is_ok());
-        if owner_gone {
-            let _ = std::fs::remove_dir_all(path.with_extension(""));
-            let _ = std::fs::remove_file(&path);
-        }
-    }
 }
 
 impl std::fmt::Display for DurableStore {

@@ -9,13 +9,15 @@ mod durable;
 mod fault;
 mod power;
 mod probe;
+mod scratch;
 mod upload;
 
 pub use disk::{Disk, OsDisk};
-pub use durable::{DurableStore, SCRATCH_FOLDER};
+pub use durable::DurableStore;
 pub use fault::{Fault, FaultStore, Gate};
 pub use power::TraceDisk;
 pub use probe::put_if_absent_test;
+pub use scratch::{Alone, SCRATCH_FOLDER};
 
 use crate::error::Error;
 use crate::sqlstate::SqlState;

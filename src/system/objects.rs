@@ -4,6 +4,7 @@ use super::SystemContext;
 use super::rows::{Definition, definitions};
 use super::types;
 use crate::catalog::{Column, Model, QualifiedName, Relation, Table, View};
+use crate::parser::quote_ident;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -368,95 +369,4 @@ fn roles_of(context: &SystemContext) -> Vec<Role> {
         name: name.to_owned(),
     });
     [bootstrap].into_iter().chain(others).collect()
-}
-
-/// Words that PostgreSQL quotes when they are used as names.
-const RESERVED: &[&str] = &[
-    "all",
-    "analyse",
-    "analyze",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "asymmetric",
-    "both",
-    "case",
-    "cast",
-    "check",
-    "collate",
-    "column",
-    "constraint",
-    "create",
-    "current_date",
-    "current_role",
-    "current_time",
-    "current_timestamp",
-    "current_user",
-    "default",
-    "deferrable",
-    "desc",
-    "distinct",
-    "do",
-    "else",
-    "end",
-    "except",
-    "false",
-    "fetch",
-    "for",
-    "foreign",
-    "from",
-    "grant",
-    "group",
-    "having",
-    "in",
-    "initially",
-    "intersect",
-    "into",
-    "lateral",
-    "leading",
-    "limit",
-    "localtime",
-    "localtimestamp",
-    "not",
-    "null",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "order",
-    "placing",
-    "primary",
-    "references",
-    "returning",
-    "select",
-    "session_user",
-    "some",
-    "symmetric",
-    "table",
-    "then",
-    "to",
-    "trailing",
-    "true",
-    "union",
-    "unique",
-    "user",
-    "using",
-    "variadic",
-    "when",
-    "where",
-    "window",
-    "with",
-];
-
-/// A name as SQL must write it: quoted only where it has to be.
-pub(super) fn quote_ident(name: &str) -> String {
-    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if starts_well && name.chars().all(plain) && RESERVED.binary_search(&name).is_err() {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
 }

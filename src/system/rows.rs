@@ -1,13 +1,11 @@
 //! Rows of system relations: loosely typed cells, and the Arrow columns that they become.
 
 use crate::error::Result;
+use crate::format::PG_TYPE_KEY;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use std::sync::{Arc, OnceLock};
-
-/// Metadata key of a field that names its PostgreSQL type where the Arrow type does not tell.
-pub(super) const PG_TYPE_KEY: &str = "cenote.pg_type";
 
 /// One value before its column's type is applied.
 #[derive(Debug, Clone, PartialEq)]

@@ -107,6 +107,11 @@ impl Record {
         envelope::seal(self)
     }
 
+    /// True for bytes that are not a whole record: cut short, or damaged.
+    pub fn is_torn(bytes: &[u8]) -> bool {
+        envelope::open(bytes).is_none()
+    }
+
     /// Reads a record's file and verifies it; returns the record and its checksum.
     ///
     /// # Errors
@@ -155,7 +160,7 @@ fn unknown(what: &str) -> Error {
 fn torn(seq: u64, length: usize) -> Error {
     Error::new(SqlState::DataCorrupted, format!("record {seq} of the warehouse log is damaged"))
         .detail(format!("Its {length} bytes do not match their checksum; it may be torn."))
-        .hint("Run \"cenote doctor\" on the warehouse; it sets a torn last record aside.")
+        .hint("Stop all that use the warehouse and run \"cenote doctor\"; it can set a torn last record aside.")
 }
 
 #[cfg(test)]

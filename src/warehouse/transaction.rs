@@ -330,6 +330,6 @@ pub(super) fn quarantined(table: &str, reason: &str) -> Error {
     )
     .detail(reason.to_owned())
     .hint(format!(
-        "Its last good version can be read. Look into it, then run REPAIR TABLE {table}."
+        "Its last good version can be read: CREATE TABLE … AS SELECT * FROM {table}, then DROP TABLE {table}."
     ))
 }

@@ -5,7 +5,6 @@ set -euo pipefail
 
 cenote=$(realpath "${1:?the path of the cenote binary}")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${CENOTE_CLIENTS_CACHE:-$HOME/.cache/cenote/clients}
 work=$(mktemp -d)
 server=
 
@@ -24,15 +23,7 @@ finish() {
 }
 trap finish EXIT
 
-# The packages are installed once for each list of requirements; afterwards no network is needed.
-python="$cache/$(sha256sum "$here/requirements.txt" | cut -c1-16)/bin/python"
-if ! [ -e "$(dirname "$python")/.complete" ]; then
-  echo "== installing the Python clients"
-  rm -rf "$(dirname "$(dirname "$python")")"
-  python3 -m venv "$(dirname "$(dirname "$python")")"
-  "$python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-  touch "$(dirname "$python")/.complete"
-fi
+python=$("$here/python.sh" "$here/requirements.txt")
 
 mkfifo "$work/ready"
 (cd "$here/../data" && exec "$cenote" serve --data "$work/warehouse" --listen 127.0.0.1:0) >"$work/ready" 2>"$work/log" &

@@ -1,9 +1,12 @@
 //! Starts the real binary on a temporary folder and a free port, and talks to it as a client would.
 
 mod command;
+pub mod raw;
+mod seed;
 mod server;
 
 pub use command::{Outcome, cenote, sql, sql_script};
+pub use seed::generator;
 pub use server::{Server, run};
 
 use std::path::PathBuf;

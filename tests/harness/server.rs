@@ -37,14 +37,25 @@ impl Server {
         Self::try_start(data).unwrap_or_else(|said| panic!("the server did not start: {said}"))
     }
 
+    /// Starts on a given data folder with further arguments.
+    pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::try_start_with(data, arguments)
+            .unwrap_or_else(|said| panic!("the server did not start: {said}"))
+    }
+
     /// Starts on a given data folder; the standard error of a server that gave up is the error.
     pub fn try_start(data: &Path) -> Result<Self, String> {
+        Self::try_start_with(data, &[])
+    }
+
+    fn try_start_with(data: &Path, arguments: &[&str]) -> Result<Self, String> {
         let log = tempfile::NamedTempFile::new().expect("a file for the server's log");
         let mut child = Command::new(env!("CARGO_BIN_EXE_cenote"))
             .arg("serve")
             .arg("--data")
             .arg(data)
             .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
             .current_dir(data_folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -87,6 +98,23 @@ impl Server {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has written to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+
+    /// A line of its `/proc/…/status`, such as `VmRSS`, in MiB.
+    pub fn memory_mib(&self, line: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("the server runs");
+        let kib = status
+            .lines()
+            .find_map(|l| l.strip_prefix(line))
+            .and_then(|rest| rest.split_whitespace().nth(1))
+            .and_then(|n| n.parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("no {line} in {status}")) / 1024
     }
 
     /// A connection string for tokio-postgres.

@@ -70,6 +70,11 @@ fn describe_names_postgresqls_types() {
             Type::FLOAT4,
         ];
         assert_eq!(types, expected);
+        // A parameter that is cast in one place has that type in the others too.
+        let statement = client.prepare("SELECT $1, $1::integer + 1").await.expect("PREPARE");
+        assert_eq!(statement.params(), [Type::INT4]);
+        let types: Vec<Type> = statement.columns().iter().map(|c| c.type_().clone()).collect();
+        assert_eq!(types, [Type::INT4, Type::INT4]);
         let statement = client
             .prepare("SELECT row_number() OVER (ORDER BY i) FROM every_type")
             .await

@@ -224,20 +224,41 @@ pub fn median_absolute_error(
 /// (scikit-learn's averaged weighted percentile; the usual median for equal weights).
 pub(crate) fn weighted_median(mut pairs: Vec<(f64, f64)>) -> Option<f64> {
     pairs.sort_unstable_by(|left, right| left.0.total_cmp(&right.0));
-    let half = pairs.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
-    let mut below = 0.0;
-    for (i, (value, weight)) in pairs.iter().enumerate() {
-        below += weight;
-        if below == half
-            && let Some((next, _)) = pairs.get(i + 1)
-        {
-            return Some(value.midpoint(*next));
-        }
-        if below >= half {
-            return Some(*value);
-        }
+    let mut median = SortedMedian::new(pairs.iter().map(|(_, weight)| weight).sum());
+    let found = pairs.iter().find_map(|(value, weight)| median.push(*value, *weight));
+    found.or(median.finish())
+}
+
+/// The weighted median of values that come in ascending order, so that none need be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct SortedMedian {
+    half: f64,
+    below: f64,
+    last: Option<f64>,
+    is_between: bool,
+}
+
+impl SortedMedian {
+    /// A median of values whose weights add up to `weight`.
+    pub fn new(weight: f64) -> Self {
+        Self { half: weight / 2.0, below: 0.0, last: None, is_between: false }
     }
-    pairs.last().map(|(value, _)| *value)
+
+    /// Takes the next value, and answers the median as soon as it is known.
+    pub fn push(&mut self, value: f64, weight: f64) -> Option<f64> {
+        if self.is_between {
+            return self.last.map(|last| last.midpoint(value));
+        }
+        self.below += weight;
+        self.last = Some(value);
+        self.is_between = self.below == self.half;
+        (self.below > self.half).then_some(value)
+    }
+
+    /// The median where no value answered it; `None` without values.
+    pub fn finish(&self) -> Option<f64> {
+        self.last
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub(super) mod run;
 mod script;
 mod shell;
 
-use super::complain;
+use super::{MemoryArgs, complain};
 use crate::error::{Error, Result};
 use crate::session::Engine;
 use crate::sqlstate::SqlState;
@@ -38,6 +38,8 @@ pub(super) struct SqlArgs {
     /// Go on after a statement that failed; the exit code is 0 then.
     #[arg(long)]
     continue_on_error: bool,
+    #[command(flatten)]
+    memory: MemoryArgs,
     /// -f and -c in the order of the command line.
     #[arg(skip)]
     sources: Vec<Source>,
@@ -80,7 +82,7 @@ fn run_all(args: &SqlArgs) -> Result<bool> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
             Error::new(SqlState::IoError, format!("cannot start threads: {e}")).source(e)
         })?;
-    let engine = runtime.block_on(Engine::open(&args.data))?;
+    let engine = runtime.block_on(Engine::open_within(&args.data, args.memory.memory_limit))?;
     let mut runner = Runner::new(&engine, runtime, args.format, Vec::new())?;
     if args.sources.is_empty() {
         if std::io::stdin().is_terminal() {

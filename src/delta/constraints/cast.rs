@@ -3,6 +3,7 @@
 use super::display;
 use crate::catalog::SqlType;
 use crate::error::{Error, Result};
+use crate::format::{ColumnParser, EncodeSettings};
 use crate::sqlstate::SqlState;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, ListArray, StringArray,
@@ -51,6 +52,9 @@ fn cast(array: &ArrayRef, to: &SqlType) -> Result<ArrayRef> {
         }
         _ => {}
     }
+    if is_text(from) && !is_text(&target) {
+        return read(array, &target);
+    }
     match to {
         SqlType::SmallInt => integer::<Int16Type>(array, "smallint out of range"),
         SqlType::Integer => integer::<Int32Type>(array, "integer out of range"),
@@ -64,6 +68,19 @@ fn cast(array: &ArrayRef, to: &SqlType) -> Result<ArrayRef> {
         }
         _ => Ok(cast_with_options(array, &target, &STRICT)?),
     }
+}
+
+/// Texts as values in PostgreSQL's spellings; times without a zone are UTC.
+fn read(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
+    let texts = cast_with_options(array, &DataType::Utf8View, &STRICT)?;
+    let mut column = ColumnParser::new(target, &EncodeSettings::default())?;
+    for text in texts.as_string_view() {
+        match text {
+            Some(text) => column.append_text(text)?,
+            None => column.append_null(),
+        }
+    }
+    column.finish()
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -10,6 +10,7 @@ use datafusion::common::{Column, DFSchema, ScalarValue, Statistics};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::{PruningPredicateBuilder, PruningStatistics};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -91,11 +92,7 @@ impl DeltaTableScan {
         filters: &[&Expr],
         kept: &mut Vec<usize>,
     ) -> Result<()> {
-        let Some(filter) = conjunction(filters.iter().map(|f| (*f).clone())) else {
-            return Ok(());
-        };
-        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
-        let filter = state.create_physical_expr(unqualified(filter)?, &schema)?;
+        let Some(filter) = physical(state, filters, &self.schema)? else { return Ok(()) };
         // A filter that statistics cannot decide skips nothing; the scan evaluates it anyway.
         let Ok(predicate) = PruningPredicateBuilder::new()
             .with_file_schema(Arc::clone(&self.schema))
@@ -127,6 +124,19 @@ impl DeltaTableScan {
         }
         kept.truncate(files);
     }
+}
+
+/// The conjunction of filters over a schema; none for no filters.
+pub(super) fn physical(
+    state: &dyn Session,
+    filters: &[&Expr],
+    schema: &Schema,
+) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let Some(filter) = conjunction(filters.iter().map(|f| (*f).clone())) else {
+        return Ok(None);
+    };
+    let schema = DFSchema::try_from(schema.clone())?;
+    Ok(Some(state.create_physical_expr(unqualified(filter)?, &schema)?))
 }
 
 /// Columns of a scan stand alone: the table's name or alias is dropped from them.

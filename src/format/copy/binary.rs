@@ -52,6 +52,7 @@ impl CopyDecoder {
         }
         let Some(length) = self.binary_row_length(bytes)? else { return Ok(None) };
         self.line += 1;
+        self.bytes += length;
         let mut at = 2;
         for index in 0..self.columns.len() {
             let size = field_size(bytes, at).unwrap_or(-1);

@@ -30,6 +30,13 @@ pub(crate) const BINARY_SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Rows of a batch; more than this are never held in builders.
 const BATCH_ROWS: usize = 8192;
 
+/// A batch ends here too, however few rows it has: long values must not fill the memory, nor reach
+/// the 2 GiB that an array of texts can count.
+const BATCH_BYTES: usize = 32 << 20;
+
+/// As in PostgreSQL, a line or binary row cannot be longer.
+const LINE_BYTES_MAX: usize = 0x3fff_ffff;
+
 /// PostgreSQL shows no more bytes than this of a line or value (MAX_COPY_DATA_DISPLAY).
 const SHOWN_BYTES_MAX: usize = 100;
 
@@ -49,6 +56,8 @@ pub struct CopyDecoder {
     ready: VecDeque<RecordBatch>,
     /// Rows in the column parsers.
     rows: usize,
+    /// About the bytes that those rows came in.
+    bytes: usize,
     /// Lines or binary rows so far, from 1.
     line: u64,
     state: State,
@@ -107,6 +116,7 @@ impl CopyDecoder {
             pending: Vec::new(),
             ready: VecDeque::new(),
             rows: 0,
+            bytes: 0,
             line: 0,
             state: State::Start,
         })
@@ -128,6 +138,11 @@ impl CopyDecoder {
             let used = self.consume(&pending, false)?;
             pending.drain(..used);
             self.pending = pending;
+        }
+        if self.pending.len() > LINE_BYTES_MAX {
+            let error = Error::new(SqlState::ProgramLimitExceeded, "a line is too long")
+                .detail(format!("A line cannot have more than {LINE_BYTES_MAX} bytes."));
+            return Err(self.at_line(error, self.line + 1));
         }
         Ok(())
     }
@@ -200,7 +215,10 @@ impl CopyDecoder {
             Ok(()) if self.scanner.is_first_line() && self.options.header != Header::None => {
                 self.take_header(text, &fields)
             }
-            Ok(()) => self.take_row(text, &fields),
+            Ok(()) => {
+                self.bytes += line.end;
+                self.take_row(text, &fields)
+            }
             Err(error) => Err(self.with_line(error, text)),
         };
         self.fields = fields;
@@ -288,7 +306,10 @@ impl CopyDecoder {
 
     fn row_done(&mut self) -> Result<()> {
         self.rows += 1;
-        if self.rows == BATCH_ROWS { self.cut_batch() } else { Ok(()) }
+        if self.rows == BATCH_ROWS || self.bytes >= BATCH_BYTES {
+            return self.cut_batch();
+        }
+        Ok(())
     }
 
     /// Turns the rows in the parsers into a batch.
@@ -305,7 +326,7 @@ impl CopyDecoder {
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
             .map_err(|e| Error::internal(e.to_string()))?;
         self.ready.push_back(batch);
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         Ok(())
     }
 

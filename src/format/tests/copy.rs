@@ -288,6 +288,21 @@ fn batches_have_the_size_asked_for() {
     assert!(decoder.finish().unwrap().is_none());
 }
 
+/// Texts of a batch together may not reach 2 GiB, and a client decides how long one is.
+#[test]
+fn long_values_make_small_batches() {
+    let line = format!("{}\n", "x".repeat(4 << 20));
+    let columns = vec![("a".to_string(), DataType::Utf8)];
+    let mut decoder = CopyDecoder::new("t", columns, text(), &EncodeSettings::default()).unwrap();
+    let mut sizes = Vec::new();
+    for _ in 0..20 {
+        decoder.push(line.as_bytes()).unwrap();
+        sizes.extend(decoder.take_batch(8192).map(|batch| batch.num_rows()));
+    }
+    assert_eq!(sizes, [8, 8]);
+    assert_eq!(decoder.finish().unwrap().unwrap().num_rows(), 4);
+}
+
 #[test]
 fn schema_of_a_csv_sample() {
     let options =

@@ -324,6 +324,70 @@ fn random_bytes_are_errors_and_no_panics() {
     }
 }
 
+/// What a decoder makes of data, errors and their places included, cut at these places.
+fn outcome(format: CopyFormat, data: &[u8], cuts: &[usize]) -> Result<Vec<String>, String> {
+    let plain = EncodeSettings::default();
+    let columns = vec![("a".into(), DataType::Utf8), ("b".into(), DataType::Int32)];
+    let mut decoder = CopyDecoder::new("t", columns, CopyOptions::new(format), &plain).unwrap();
+    let said = |e: crate::error::Error| format!("{} {e} {:?}", e.code().code(), e.get_context());
+    let mut from = 0;
+    for cut in cuts.iter().copied().chain([data.len()]) {
+        decoder.push(&data[from..cut]).map_err(said)?;
+        from = cut;
+    }
+    let Some(batch) = decoder.finish().map_err(said)? else { return Ok(Vec::new()) };
+    Ok(batch.columns().iter().flat_map(|array| texts(array, &plain)).collect())
+}
+
+/// Where the network cuts a COPY says nothing about what it means.
+#[test]
+fn copy_data_means_the_same_however_it_is_cut() {
+    let mut rng = generator();
+    const PIECES: [&[u8]; 20] = [
+        b"a",
+        b"1",
+        b"\t",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\\",
+        b"\\.",
+        b"\\.\n",
+        b"\\N",
+        b"\"",
+        b"\"\"",
+        b",",
+        b"\xc3",
+        b"\xa9",
+        b"\xef\xbb\xbf",
+        b"x\t2\n",
+        b"y,3\n",
+        b"\"q\n\",4\n",
+        b"\0\x02",
+    ];
+    for _ in 0..20_000 {
+        let format = [CopyFormat::Text, CopyFormat::Csv, CopyFormat::Binary];
+        let format = format[rng.random_range(0..3)];
+        let mut data: Vec<u8> = Vec::new();
+        if format == CopyFormat::Binary && rng.random_bool(0.9) {
+            data.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+            for _ in 0..rng.random_range(0..3) {
+                data.extend_from_slice(b"\0\x02\0\0\0\x01q\0\0\0\x04\0\0\0\x07");
+            }
+        }
+        for _ in 0..rng.random_range(0..12) {
+            data.extend_from_slice(PIECES[rng.random_range(0..PIECES.len())]);
+        }
+        let whole = outcome(format, &data, &[]);
+        let mut cuts: Vec<usize> =
+            (0..rng.random_range(1..5)).map(|_| rng.random_range(0..=data.len())).collect();
+        cuts.sort_unstable();
+        assert_eq!(outcome(format, &data, &cuts), whole, "{format:?} {data:?} cut at {cuts:?}");
+        let all: Vec<usize> = (0..data.len()).collect();
+        assert_eq!(outcome(format, &data, &all), whole, "{format:?} {data:?}, byte by byte");
+    }
+}
+
 /// Every value that an Arrow array can hold has a text.
 #[test]
 fn extreme_values_have_a_text() {

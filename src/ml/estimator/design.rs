@@ -1,5 +1,7 @@
 //! The design matrix of linear models: which columns there are, and their values block by block.
 
+use crate::error::Result;
+use crate::ml::estimator::RowBlocks;
 use crate::ml::linear::{Effect, Linear};
 use crate::ml::preprocess::{BLOCK_ROWS, Column, Fitted, Frame, Preprocessor};
 use crate::ml::signature::Signature;
@@ -105,53 +107,52 @@ impl<'a> Design<'a> {
         Change { shift: vec![0.0; self.n_terms()], scale: vec![1.0; self.n_terms()] }
     }
 
-    /// Powers of two that bring each column's largest value to about 1: exact to apply and to take back.
-    pub(crate) fn power_of_two_scales(&self, frame: &Frame<'_>) -> Vec<f64> {
-        let mut block = vec![0.0; BLOCK_ROWS];
-        (0..self.n_terms())
-            .map(|term| {
-                let mut largest = 0.0f64;
-                for from in (0..frame.n_rows).step_by(BLOCK_ROWS) {
-                    let block = &mut block[..BLOCK_ROWS.min(frame.n_rows - from)];
-                    self.fill(frame, term, from, block);
-                    largest = block.iter().fold(largest, |m, v| m.max(v.abs()));
-                }
-                power_of_two_scale(largest)
-            })
-            .collect()
+    /// The largest magnitude in each column.
+    pub(crate) fn largest(&self, rows: &dyn RowBlocks) -> Result<Vec<f64>> {
+        let mut largest = vec![0.0f64; self.n_terms()];
+        let mut values = vec![0.0; BLOCK_ROWS];
+        rows.for_each(&mut |block| {
+            let values = &mut values[..block.frame.n_rows];
+            for (term, largest) in largest.iter_mut().enumerate() {
+                self.fill(&block.frame, term, 0, values);
+                *largest = values.iter().fold(*largest, |m, v| m.max(v.abs()));
+            }
+            Ok(())
+        })?;
+        Ok(largest)
     }
 
-    /// Weighted means and standard deviations (over the sum of weights) of the columns.
-    pub(crate) fn moments(
-        &self,
-        frame: &Frame<'_>,
-        weights: Option<&[f64]>,
-    ) -> (Vec<f64>, Vec<f64>) {
-        let mut block = vec![0.0; BLOCK_ROWS];
-        let weight = |row: usize| weights.map_or(1.0, |w| w[row]);
-        let total = crate::ml::preprocess::blocked_sum(frame.n_rows, weight);
-        let mut means = Vec::new();
-        let mut deviations = Vec::new();
-        for term in 0..self.n_terms() {
-            let mut sum = |of: &dyn Fn(f64) -> f64| {
-                let mut sum = 0.0;
-                for from in (0..frame.n_rows).step_by(BLOCK_ROWS) {
-                    let block = &mut block[..BLOCK_ROWS.min(frame.n_rows - from)];
-                    self.fill(frame, term, from, block);
-                    sum += block
-                        .iter()
-                        .enumerate()
-                        .map(|(i, v)| weight(from + i) * of(*v))
-                        .sum::<f64>();
-                }
-                sum
-            };
-            let first = sum(&|v| v) / total;
-            let mean = first + sum(&|v| v - first) / total;
-            means.push(mean);
-            deviations.push((sum(&|v| (v - mean) * (v - mean)) / total).sqrt());
-        }
-        (means, deviations)
+    /// Weighted means and standard deviations (over the sum of weights) of the columns, in three passes.
+    pub(crate) fn moments(&self, rows: &dyn RowBlocks) -> Result<(Vec<f64>, Vec<f64>)> {
+        let mut total = 0.0;
+        rows.for_each(&mut |block| {
+            total += (0..block.frame.n_rows).map(|row| block.weight(row)).sum::<f64>();
+            Ok(())
+        })?;
+        let over_total = |sums: Vec<f64>| sums.into_iter().map(move |s| s / total);
+        let first: Vec<f64> = over_total(self.sums(rows, |_, v| v)?).collect();
+        let rest = over_total(self.sums(rows, |term, v| v - first[term])?);
+        let means: Vec<f64> = first.iter().zip(rest).map(|(first, rest)| first + rest).collect();
+        let squares = self.sums(rows, |term, v| (v - means[term]) * (v - means[term]))?;
+        let deviations = over_total(squares).map(f64::sqrt).collect();
+        Ok((means, deviations))
+    }
+
+    /// The weighted sum of a function of each column's values.
+    fn sums(&self, rows: &dyn RowBlocks, of: impl Fn(usize, f64) -> f64) -> Result<Vec<f64>> {
+        let mut sums = vec![0.0; self.n_terms()];
+        let mut values = vec![0.0; BLOCK_ROWS];
+        rows.for_each(&mut |block| {
+            let values = &mut values[..block.frame.n_rows];
+            for (term, sum) in sums.iter_mut().enumerate() {
+                self.fill(&block.frame, term, 0, values);
+                let weighted =
+                    values.iter().enumerate().map(|(i, v)| block.weight(i) * of(term, *v));
+                *sum += weighted.sum::<f64>();
+            }
+            Ok(())
+        })?;
+        Ok(sums)
     }
 
     /// Name and category of a term, as `ml.weights` shows them.

@@ -6,6 +6,7 @@
 //! factor also holds `Q'y` and the norm of the residual.
 
 use crate::error::Result;
+use crate::ml::estimator::{RowBlocks, Rows};
 use crate::ml::preprocess::BLOCK_ROWS;
 use crate::ml::progress::Monitor;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -15,13 +16,14 @@ use faer::{Mat, Par};
 /// Below this share of its norm, what a column adds to the columns before it counts as nothing.
 const RANK_TOLERANCE: f64 = 1e-12;
 
-/// The upper triangular factor of `n_rows` rows of `n_columns` columns, which `fill(column, from, out)` writes.
+/// The upper triangular factor of the rows' `n_columns` columns, which `fill(block, column, out)` writes.
 pub(crate) fn triangular_factor(
-    n_rows: usize,
+    rows: &dyn RowBlocks,
     n_columns: usize,
     monitor: &Monitor,
-    fill: impl Fn(usize, usize, &mut [f64]),
+    mut fill: impl FnMut(&Rows<'_>, usize, &mut [f64]),
 ) -> Result<Mat<f64>> {
+    let n_rows = rows.n_rows();
     let height = n_columns + BLOCK_ROWS.min(n_rows.max(1));
     let block_size = qr::recommended_block_size::<f64>(height, n_columns);
     let mut coefficients = Mat::<f64>::zeros(block_size, n_columns);
@@ -33,13 +35,12 @@ pub(crate) fn triangular_factor(
         Default::default(),
     ));
     let mut stack = Mat::<f64>::zeros(height, n_columns);
-    for from in (0..n_rows).step_by(BLOCK_ROWS) {
+    rows.for_each(&mut |block| {
         monitor.check()?;
-        let rows = BLOCK_ROWS.min(n_rows - from);
         for column in 0..n_columns {
             let values = stack.col_as_slice_mut(column);
             values[column + 1..].fill(0.0);
-            fill(column, from, &mut values[n_columns..n_columns + rows]);
+            fill(block, column, &mut values[n_columns..n_columns + block.frame.n_rows]);
         }
         qr::qr_in_place(
             stack.as_mut(),
@@ -48,7 +49,8 @@ pub(crate) fn triangular_factor(
             MemStack::new(&mut memory),
             Default::default(),
         );
-    }
+        Ok(())
+    })?;
     Ok(Mat::from_fn(n_columns, n_columns, |i, j| if i <= j { stack[(i, j)] } else { 0.0 }))
 }
 

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::ml::estimator::design::{Design, power_of_two_scale};
 use crate::ml::estimator::double_double::DoubleDouble;
 use crate::ml::estimator::factor::{Reduced, columns_of, reduce, triangular_factor};
-use crate::ml::estimator::{Rows, inference::finite};
-use crate::ml::preprocess::{BLOCK_ROWS, blocked_sum};
+use crate::ml::estimator::{RowBlocks, Rows, inference::finite};
+use crate::ml::preprocess::BLOCK_ROWS;
 use crate::ml::progress::Monitor;
 
 /// Above this estimate of the relative error, the solution is computed again with more digits.
@@ -38,41 +38,80 @@ pub(crate) struct Solution {
     pub(crate) condition: Option<f64>,
     /// An estimate of the relative error of the coefficients, for data taken as exact.
     pub(crate) error: f64,
+    /// The sum of the logarithms of the weights, 0 without weights.
+    pub(crate) log_weights: f64,
+}
+
+/// What is known of the label and the weights before the columns are looked at.
+pub(crate) struct Label {
+    /// The largest magnitude of the label.
+    pub(crate) largest: f64,
+    /// The sum of the weights.
+    pub(crate) weight: f64,
+    /// The sum of their logarithms.
+    pub(crate) log_weights: f64,
+}
+
+/// Looks at the label and the weights.
+pub(crate) fn label(rows: &dyn RowBlocks) -> Result<Label> {
+    let mut label = Label { largest: 0.0, weight: 0.0, log_weights: 0.0 };
+    rows.for_each(&mut |block| {
+        let y = block.target.numbers()?;
+        label.largest = y.iter().fold(label.largest, |m, v| m.max(v.abs()));
+        label.weight += (0..y.len()).map(|i| block.weight(i)).sum::<f64>();
+        label.log_weights += block.weights.map_or(0.0, |w| w.iter().map(|w| w.ln()).sum::<f64>());
+        Ok(())
+    })?;
+    Ok(label)
+}
+
+/// The weighted sum of the scaled label above `centre`.
+pub(crate) fn label_sum(rows: &dyn RowBlocks, scale: f64, centre: f64) -> Result<f64> {
+    let mut sum = 0.0;
+    rows.for_each(&mut |block| {
+        let y = block.target.numbers()?.iter().enumerate();
+        sum += y.map(|(i, y)| block.weight(i) * (y * scale - centre)).sum::<f64>();
+        Ok(())
+    })?;
+    Ok(sum)
 }
 
 /// Solves for the design's columns.
-pub(crate) fn solve(design: &Design<'_>, rows: &Rows<'_>, monitor: &Monitor) -> Result<Solution> {
-    let y = rows.target.numbers()?;
-    let scales = design.power_of_two_scales(&rows.frame);
-    let y_scale = power_of_two_scale(y.iter().fold(0.0f64, |m, v| m.max(v.abs())));
+pub(crate) fn solve(
+    design: &Design<'_>,
+    rows: &dyn RowBlocks,
+    monitor: &Monitor,
+) -> Result<Solution> {
+    let scales: Vec<f64> = design.largest(rows)?.into_iter().map(power_of_two_scale).collect();
+    let label = label(rows)?;
+    let y_scale = power_of_two_scale(label.largest);
     let n_terms = design.n_terms();
-    let fill_scaled = |column: usize, from: usize, out: &mut [f64]| {
+    let fill_scaled = |block: &Rows<'_>, column: usize, out: &mut [f64]| {
         if column < n_terms {
-            design.fill(&rows.frame, column, from, out);
+            design.fill(&block.frame, column, 0, out);
             out.iter_mut().for_each(|v| *v *= scales[column]);
-        } else {
-            out.iter_mut().zip(&y[from..]).for_each(|(out, y)| *out = y * y_scale);
+        } else if let Ok(y) = block.target.numbers() {
+            out.iter_mut().zip(y).for_each(|(out, y)| *out = y * y_scale);
         }
     };
-    let factor =
-        triangular_factor(rows.frame.n_rows, n_terms + 1, monitor, |column, from, out| {
-            fill_scaled(column, from, out);
-            if let Some(weights) = rows.weights {
-                out.iter_mut().zip(&weights[from..]).for_each(|(out, w)| *out *= w.sqrt());
-            }
-        })?;
+    let factor = triangular_factor(rows, n_terms + 1, monitor, |block, column, out| {
+        fill_scaled(block, column, out);
+        if let Some(weights) = block.weights {
+            out.iter_mut().zip(weights).for_each(|(out, w)| *out *= w.sqrt());
+        }
+    })?;
     let reduced = reduce(&columns_of(&factor));
     let mut scaled = Scaled {
         coefficients: reduced.solve(),
         inverse_diagonal: reduced.inverse_gram_diagonal(),
         residual: reduced.residual,
-        total: total_sum_of_squares(design.has_intercept(), rows, y, y_scale),
+        total: total_sum_of_squares(design.has_intercept(), rows, label.weight, y_scale)?,
         error: 0.0,
     };
     let condition = reduced.scaled_condition();
-    let relative = relative_error(&reduced, &scaled, condition, rows.frame.n_rows);
+    let relative = relative_error(&reduced, &scaled, condition, rows.n_rows());
     scaled.error = 2.0 * f64::EPSILON * relative;
-    let cheap = rows.frame.n_rows.saturating_mul(n_terms * n_terms) < CHEAP;
+    let cheap = rows.n_rows().saturating_mul(n_terms * n_terms) < CHEAP;
     if (cheap || scaled.error > WANTED_ERROR)
         && let Some(mut refined) =
             solve_in_double_double(&reduced, n_terms, rows, monitor, &fill_scaled)?
@@ -83,7 +122,7 @@ pub(crate) fn solve(design: &Design<'_>, rows: &Rows<'_>, monitor: &Monitor) -> 
         }
         scaled = refined;
     }
-    Ok(scaled.unscale(&reduced, &scales, y_scale))
+    Ok(scaled.unscale(&reduced, &scales, y_scale, label.log_weights))
 }
 
 /// A solution for the kept columns in scaled units.
@@ -96,7 +135,13 @@ struct Scaled {
 }
 
 impl Scaled {
-    fn unscale(self, reduced: &Reduced, scales: &[f64], y_scale: f64) -> Solution {
+    fn unscale(
+        self,
+        reduced: &Reduced,
+        scales: &[f64],
+        y_scale: f64,
+        log_weights: f64,
+    ) -> Solution {
         let mut coefficients = vec![None; scales.len()];
         let mut inverse_diagonal = vec![None; scales.len()];
         for (i, column) in reduced.kept.iter().enumerate() {
@@ -112,6 +157,7 @@ impl Scaled {
             rank: reduced.kept.len(),
             condition: reduced.condition(scales),
             error: self.error,
+            log_weights,
         }
     }
 }
@@ -133,25 +179,34 @@ fn relative_error(reduced: &Reduced, scaled: &Scaled, condition: f64, n_rows: us
     errors.fold(0.0, f64::max)
 }
 
-fn total_sum_of_squares(has_intercept: bool, rows: &Rows<'_>, y: &[f64], y_scale: f64) -> f64 {
-    let n = y.len();
+fn total_sum_of_squares(
+    has_intercept: bool,
+    rows: &dyn RowBlocks,
+    weight: f64,
+    y_scale: f64,
+) -> Result<f64> {
     let mean = if has_intercept {
-        let total = blocked_sum(n, |i| rows.weight(i));
-        let first = blocked_sum(n, |i| rows.weight(i) * (y[i] * y_scale)) / total;
-        first + blocked_sum(n, |i| rows.weight(i) * (y[i] * y_scale - first)) / total
+        let first = label_sum(rows, y_scale, 0.0)? / weight;
+        first + label_sum(rows, y_scale, first)? / weight
     } else {
         0.0
     };
-    blocked_sum(n, |i| rows.weight(i) * (y[i] * y_scale - mean).powi(2))
+    let mut squares = 0.0;
+    rows.for_each(&mut |block| {
+        let y = block.target.numbers()?.iter().enumerate();
+        squares += y.map(|(i, y)| block.weight(i) * (y * y_scale - mean).powi(2)).sum::<f64>();
+        Ok(())
+    })?;
+    Ok(squares)
 }
 
 /// The normal equations of the kept columns in double-double arithmetic. `None` where even that has no digits left.
 fn solve_in_double_double(
     reduced: &Reduced,
     label_column: usize,
-    rows: &Rows<'_>,
+    rows: &dyn RowBlocks,
     monitor: &Monitor,
-    fill: &impl Fn(usize, usize, &mut [f64]),
+    fill: &impl Fn(&Rows<'_>, usize, &mut [f64]),
 ) -> Result<Option<Scaled>> {
     let n = reduced.kept.len();
     let columns: Vec<usize> = reduced.kept.iter().copied().chain([label_column]).collect();
@@ -188,34 +243,34 @@ fn solve_in_double_double(
 
 fn gram_in_double_double(
     columns: &[usize],
-    rows: &Rows<'_>,
+    rows: &dyn RowBlocks,
     monitor: &Monitor,
-    fill: &impl Fn(usize, usize, &mut [f64]),
+    fill: &impl Fn(&Rows<'_>, usize, &mut [f64]),
 ) -> Result<Vec<Vec<DoubleDouble>>> {
-    let n_rows = rows.frame.n_rows;
     let mut gram: Vec<Vec<DoubleDouble>> =
         (0..columns.len()).map(|i| vec![DoubleDouble::ZERO; i + 1]).collect();
-    let mut block = vec![vec![0.0; BLOCK_ROWS]; columns.len()];
-    for from in (0..n_rows).step_by(BLOCK_ROWS) {
-        let n = BLOCK_ROWS.min(n_rows - from);
-        for (values, column) in block.iter_mut().zip(columns) {
-            fill(*column, from, &mut values[..n]);
+    let mut values = vec![vec![0.0; BLOCK_ROWS]; columns.len()];
+    rows.for_each(&mut |block| {
+        let n = block.frame.n_rows;
+        for (values, column) in values.iter_mut().zip(columns) {
+            fill(block, *column, &mut values[..n]);
         }
         for i in 0..columns.len() {
             monitor.check()?;
             for j in 0..=i {
                 let mut sum = DoubleDouble::ZERO;
                 for row in 0..n {
-                    let product = DoubleDouble::product(block[i][row], block[j][row]);
-                    sum += match rows.weights {
-                        Some(weights) => product * DoubleDouble::from(weights[from + row]),
+                    let product = DoubleDouble::product(values[i][row], values[j][row]);
+                    sum += match block.weights {
+                        Some(weights) => product * DoubleDouble::from(weights[row]),
                         None => product,
                     };
                 }
                 gram[i][j] += sum;
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(gram)
 }
 

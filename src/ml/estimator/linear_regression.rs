@@ -5,28 +5,26 @@ use crate::ml::estimator::design::{Change, Design, Term};
 use crate::ml::estimator::factor::{columns_of, reduce, triangular_factor};
 use crate::ml::estimator::inference::{self, Reference, finite};
 use crate::ml::estimator::{
-    Body, Fit, Job, Rows, STATISTICS, Weight, coordinate_descent, least_squares,
+    Body, Fit, STATISTICS, StreamedJob, Weight, coordinate_descent, least_squares,
 };
 use crate::ml::link::Link;
 use crate::ml::options::Options;
-use crate::ml::preprocess::blocked_sum;
 use crate::sqlstate::SqlState;
 
 /// The most columns of a design matrix: its square is held in memory, and solving takes its cube.
 pub(crate) const MAX_TERMS: usize = 8000;
 
 /// Trains.
-pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
+pub(crate) fn fit(job: &StreamedJob<'_>) -> Result<Fit> {
     let penalised = job.options.is_penalised();
     let one_hot = penalised && job.options.choice("encoding") == "one_hot";
     let design = Design::new(job.preprocessor, job.options.bool("intercept"), one_hot);
-    check_size(job, &design)?;
+    check_size(design.n_terms(), job.reserve)?;
     if penalised { fit_penalised(job, &design) } else { fit_least_squares(job, &design) }
 }
 
 /// Refuses designs without columns or with too many, and reserves the memory for their squares.
-pub(crate) fn check_size(job: &Job<'_>, design: &Design<'_>) -> Result<()> {
-    let n = design.n_terms();
+pub(crate) fn check_size(n: usize, reserve: &dyn Fn(usize, &str) -> Result<()>) -> Result<()> {
     if n == 0 {
         return Err(Error::new(
             SqlState::InvalidParameterValue,
@@ -42,16 +40,12 @@ pub(crate) fn check_size(job: &Job<'_>, design: &Design<'_>) -> Result<()> {
             "Lower max_categories, leave columns of many categories out, or use gradient_boosting.",
         ));
     }
-    (job.reserve)(
-        8 * (n + 1) * (4 * n + 2 * crate::ml::preprocess::BLOCK_ROWS),
-        "the design matrix",
-    )
+    reserve(8 * (n + 1) * (4 * n + 2 * crate::ml::preprocess::BLOCK_ROWS), "the design matrix")
 }
 
-fn fit_least_squares(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
-    let rows = &job.train;
-    let solution = least_squares::solve(design, rows, &job.monitor.in_phase("fitting"))?;
-    let n = rows.frame.n_rows;
+fn fit_least_squares(job: &StreamedJob<'_>, design: &Design<'_>) -> Result<Fit> {
+    let solution = least_squares::solve(design, job.rows, &job.monitor.in_phase("fitting"))?;
+    let n = job.rows.n_rows();
     let df = n - solution.rank.min(n);
     let variance = (df > 0).then(|| solution.residual / df as f64);
     let confidence = job.options.float("confidence");
@@ -92,7 +86,7 @@ fn fit_least_squares(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
             solution.rank
         )));
     }
-    let statistics = statistics(&solution, rows, design.has_intercept());
+    let statistics = statistics(&solution, n as f64, design.has_intercept());
     Ok(Fit {
         body: body(design, coefficients)?,
         link: Link::Identity,
@@ -142,10 +136,9 @@ fn body(design: &Design<'_>, mut coefficients: Vec<f64>) -> Result<Body> {
 /// After R's `summary.lm`, `logLik` and `AIC` (which counts sigma); BIC uses log(n).
 fn statistics(
     solution: &least_squares::Solution,
-    rows: &Rows<'_>,
+    n: f64,
     has_intercept: bool,
 ) -> Vec<(&'static str, Option<f64>)> {
-    let n = rows.frame.n_rows as f64;
     let rank = solution.rank as f64;
     let df = n - rank;
     let own = rank - f64::from(u8::from(has_intercept));
@@ -156,9 +149,8 @@ fn statistics(
     let f = (df > 0.0 && own > 0.0)
         .then(|| (solution.total - solution.residual).max(0.0) / own / (solution.residual / df))
         .and_then(finite);
-    let log_weights = rows.weights.map_or(0.0, |w| blocked_sum(w.len(), |i| w[i].ln()));
     let log_likelihood = (solution.residual > 0.0).then(|| {
-        0.5 * (log_weights
+        0.5 * (solution.log_weights
             - n * ((2.0 * std::f64::consts::PI).ln() + 1.0 - n.ln() + solution.residual.ln()))
     });
     let values = [
@@ -199,33 +191,31 @@ fn penalty(options: &Options, total_weight: f64) -> Penalty {
     }
 }
 
-fn fit_penalised(job: &Job<'_>, design: &Design<'_>) -> Result<Fit> {
-    let rows = &job.train;
-    let y = rows.target.numbers()?;
-    let n = y.len();
+fn fit_penalised(job: &StreamedJob<'_>, design: &Design<'_>) -> Result<Fit> {
+    let n = job.rows.n_rows();
     let monitor = job.monitor.in_phase("fitting");
-    let total_weight = blocked_sum(n, |i| rows.weight(i));
-    let (means, deviations) = design.moments(&rows.frame, rows.weights);
+    let label = least_squares::label(job.rows)?;
+    let (means, deviations) = design.moments(job.rows)?;
     let first = usize::from(design.has_intercept());
     let n_columns = design.n_terms() - first;
     let y_mean =
-        if first == 1 { blocked_sum(n, |i| rows.weight(i) * y[i]) / total_weight } else { 0.0 };
+        if first == 1 { least_squares::label_sum(job.rows, 1.0, 0.0)? / label.weight } else { 0.0 };
     let change = Change {
         shift: if first == 1 { means } else { vec![0.0; design.n_terms()] },
         scale: scales(design, &deviations, job.options.bool("standardize")),
     };
-    let factor = triangular_factor(n, n_columns + 1, &monitor, |column, from, out| {
+    let factor = triangular_factor(job.rows, n_columns + 1, &monitor, |block, column, out| {
         if column < n_columns {
-            design.fill_changed(&rows.frame, column + first, from, &change, out);
-        } else {
-            out.iter_mut().zip(&y[from..]).for_each(|(out, y)| *out = y - y_mean);
+            design.fill_changed(&block.frame, column + first, 0, &change, out);
+        } else if let Ok(y) = block.target.numbers() {
+            out.iter_mut().zip(y).for_each(|(out, y)| *out = y - y_mean);
         }
-        if let Some(weights) = rows.weights {
-            out.iter_mut().zip(&weights[from..]).for_each(|(out, w)| *out *= w.sqrt());
+        if let Some(weights) = block.weights {
+            out.iter_mut().zip(weights).for_each(|(out, w)| *out *= w.sqrt());
         }
     })?;
     let columns = columns_of(&factor);
-    let penalty = penalty(job.options, total_weight);
+    let penalty = penalty(job.options, label.weight);
     let (scaled, notices) = solve_penalised(&columns, &penalty, job)?;
     let mut coefficients: Vec<f64> = vec![0.0; first];
     coefficients.extend(scaled.iter().zip(&change.scale[first..]).map(|(b, scale)| b * scale));
@@ -270,7 +260,7 @@ fn scales(design: &Design<'_>, deviations: &[f64], standardize: bool) -> Vec<f64
 fn solve_penalised(
     columns: &[Vec<f64>],
     penalty: &Penalty,
-    job: &Job<'_>,
+    job: &StreamedJob<'_>,
 ) -> Result<(Vec<f64>, Vec<Notice>)> {
     let n = columns.len() - 1;
     if penalty.l1 == 0.0 {

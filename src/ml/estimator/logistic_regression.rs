@@ -25,10 +25,11 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
     let n_classes = job.class_names.len();
     let one_hot = penalised && job.options.choice("encoding") == "one_hot";
     let design = Design::new(job.preprocessor, job.options.bool("intercept"), one_hot);
-    check_size(job, &design)?;
+    check_size(design.n_terms(), job.reserve)?;
     let codes = job.train.target.classes()?;
+    (job.reserve)(8 * codes.len(), "the weights")?;
     let weights = row_weights(job, codes);
-    let change = standard_change(&design, job);
+    let change = standard_change(&design, job)?;
     let columns = if penalised {
         (0..design.n_terms()).collect()
     } else {
@@ -77,8 +78,8 @@ pub(crate) fn balanced_factors(codes: &[u32], n_classes: usize) -> Vec<f64> {
 }
 
 /// Numbers are centred (where an intercept can take it up) and scaled, for the numerics alone.
-fn standard_change(design: &Design<'_>, job: &Job<'_>) -> Change {
-    let (means, deviations) = design.moments(&job.train.frame, job.train.weights);
+fn standard_change(design: &Design<'_>, job: &Job<'_>) -> Result<Change> {
+    let (means, deviations) = design.moments(&job.train)?;
     let mut change = design.unchanged();
     for (term, kind) in design.terms.iter().enumerate() {
         if let Term::Number { .. } = kind {
@@ -90,19 +91,18 @@ fn standard_change(design: &Design<'_>, job: &Job<'_>) -> Change {
             }
         }
     }
-    change
+    Ok(change)
 }
 
 fn independent_columns(design: &Design<'_>, job: &Job<'_>, change: &Change) -> Result<Vec<usize>> {
     let n = design.n_terms();
-    let factor =
-        triangular_factor(job.train.frame.n_rows, n + 1, job.monitor, |column, from, out| {
-            if column < n {
-                design.fill_changed(&job.train.frame, column, from, change, out);
-            } else {
-                out.fill(0.0);
-            }
-        })?;
+    let factor = triangular_factor(&job.train, n + 1, job.monitor, |block, column, out| {
+        if column < n {
+            design.fill_changed(&block.frame, column, 0, change, out);
+        } else {
+            out.fill(0.0);
+        }
+    })?;
     Ok(reduce(&columns_of(&factor)).kept)
 }
 

@@ -1,4 +1,5 @@
-//! What training needs and gives, and the table of algorithms. An algorithm is one file here and one line in [`fit`].
+//! What training needs and gives, and the table of algorithms. An algorithm is one file here and one line in
+//! [`training`].
 
 pub(crate) mod coordinate_descent;
 pub(crate) mod design;
@@ -17,7 +18,7 @@ use crate::ml::forest::Forest;
 use crate::ml::linear::Linear;
 use crate::ml::link::Link;
 use crate::ml::options::Options;
-use crate::ml::preprocess::{Frame, Preprocessor};
+use crate::ml::preprocess::{BLOCK_ROWS, Frame, Preprocessor};
 use crate::ml::progress::Monitor;
 use crate::ml::signature::Signature;
 
@@ -38,7 +39,27 @@ pub(crate) struct Rows<'a> {
     pub(crate) weights: Option<&'a [f64]>,
 }
 
-/// A training to do.
+/// Rows that can be passed over again and again, block by block: in memory, or in a file.
+pub(crate) trait RowBlocks {
+    /// Rows in all blocks.
+    fn n_rows(&self) -> usize;
+
+    /// Hands over blocks of [`BLOCK_ROWS`] rows in their order; the last one may be shorter.
+    fn for_each(&self, visit: &mut dyn FnMut(&Rows<'_>) -> Result<()>) -> Result<()>;
+}
+
+/// A training to do over rows that stay where they are.
+pub(crate) struct StreamedJob<'a> {
+    pub(crate) rows: &'a dyn RowBlocks,
+    pub(crate) signature: &'a Signature,
+    pub(crate) preprocessor: &'a Preprocessor,
+    pub(crate) options: &'a Options,
+    pub(crate) monitor: &'a Monitor,
+    /// Reserves bytes until the training ends.
+    pub(crate) reserve: &'a dyn Fn(usize, &str) -> Result<()>,
+}
+
+/// A training to do over rows in memory.
 pub(crate) struct Job<'a> {
     pub(crate) train: Rows<'a>,
     /// Rows that early stopping watches.
@@ -111,12 +132,20 @@ pub(crate) struct Fit {
     pub(crate) measurements: Vec<Measurement>,
 }
 
-/// Trains.
-pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
-    match job.options.algorithm() {
-        Algorithm::LinearRegression => linear_regression::fit(job),
-        Algorithm::LogisticRegression => logistic_regression::fit(job),
-        Algorithm::GradientBoosting => gradient_boosting::fit(job),
+/// What an algorithm trains on.
+pub(crate) enum Training {
+    /// Blocks of rows that pass by: memory does not grow with their number.
+    Streamed(fn(&StreamedJob<'_>) -> Result<Fit>),
+    /// All rows in memory.
+    Held(fn(&Job<'_>) -> Result<Fit>),
+}
+
+/// How an algorithm trains.
+pub(crate) fn training(algorithm: Algorithm) -> Training {
+    match algorithm {
+        Algorithm::LinearRegression => Training::Streamed(linear_regression::fit),
+        Algorithm::LogisticRegression => Training::Held(logistic_regression::fit),
+        Algorithm::GradientBoosting => Training::Held(gradient_boosting::fit),
     }
 }
 
@@ -146,6 +175,31 @@ impl<'a> Target<'a> {
             Target::Class(codes) => Ok(codes),
             Target::Number(_) => Err(Error::internal("numbers where classes were expected")),
         }
+    }
+
+    fn slice(self, from: usize, n: usize) -> Self {
+        match self {
+            Target::Number(values) => Target::Number(&values[from..from + n]),
+            Target::Class(codes) => Target::Class(&codes[from..from + n]),
+        }
+    }
+}
+
+impl RowBlocks for Rows<'_> {
+    fn n_rows(&self) -> usize {
+        self.frame.n_rows
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&Rows<'_>) -> Result<()>) -> Result<()> {
+        for from in (0..self.frame.n_rows).step_by(BLOCK_ROWS) {
+            let n = BLOCK_ROWS.min(self.frame.n_rows - from);
+            visit(&Rows {
+                frame: self.frame.slice(from, n),
+                target: self.target.slice(from, n),
+                weights: self.weights.map(|w| &w[from..from + n]),
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -181,17 +181,18 @@ fn memory_and_cancellation() {
             100_000,
         ))
     };
-    let mut small = context(1);
-    small.memory_pool = Arc::new(GreedyMemoryPool::new(1 << 20));
+    let small = context_of(1, 1 << 20);
     let outcome = block_on(try_train_with(
         vec![columns()],
-        Some(Algorithm::LinearRegression),
+        Some(Algorithm::GradientBoosting),
         "y",
         &[],
         &small,
     ));
-    assert_eq!(outcome.map(|_| ()).unwrap_err().code(), SqlState::OutOfMemory);
-    assert_eq!(small.memory_pool.reserved(), 0);
+    let error = outcome.map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), SqlState::OutOfMemory);
+    assert!(error.get_hint().unwrap().contains("memory limit"), "{error:?}");
+    assert_eq!(small.runtime.memory_pool.reserved(), 0);
 
     let steps = Arc::new(AtomicUsize::new(0));
     let (mut stopped, seen) = (context(2), Arc::clone(&steps));

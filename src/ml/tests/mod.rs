@@ -13,6 +13,7 @@ mod penguins;
 mod regression;
 mod rules;
 mod speed;
+mod streaming;
 
 use crate::error::{Error, Result};
 use crate::ml::{Algorithm, Model, OptionValue, TrainContext, TrainRequest, Trained, train};
@@ -20,7 +21,9 @@ use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{Float64Type, Schema};
-use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -96,8 +99,14 @@ pub(super) fn options(given: &[&str]) -> Vec<(String, OptionValue)> {
 }
 
 pub(super) fn context(threads: usize) -> TrainContext {
-    let memory_pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1 << 30));
-    TrainContext { memory_pool, cancel: CancellationToken::new(), progress: None, threads }
+    context_of(threads, 1 << 30)
+}
+
+/// A context that gives training this many bytes of memory.
+pub(super) fn context_of(threads: usize, bytes: usize) -> TrainContext {
+    let pool = Arc::new(GreedyMemoryPool::new(bytes));
+    let runtime = Arc::new(RuntimeEnvBuilder::new().with_memory_pool(pool).build().unwrap());
+    TrainContext { runtime, cancel: CancellationToken::new(), progress: None, threads }
 }
 
 pub(super) async fn try_train_with(

@@ -1,7 +1,7 @@
 //! What design/sql.md promises: order, threads, split, unseen levels, NULLs, options.
 
 use super::*;
-use crate::ml::{Evaluator, content_hash, to_parts};
+use crate::ml::{content_hash, to_parts};
 use crate::sqlstate::SqlState;
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
@@ -222,31 +222,4 @@ fn flags_taken_for_numbers_are_said() {
     let trained = try_train(batch(data), None, "flag", &["task = classification"]).unwrap();
     assert_eq!(trained.model.algorithm(), Algorithm::LogisticRegression);
     assert_eq!(trained.model.class_names(), ["0", "1"]);
-}
-
-#[test]
-fn evaluating_the_training_rows_gives_the_stored_metrics() {
-    let data = table(400);
-    for (label, other) in [("y", "class"), ("class", "y")] {
-        let data = without(&data, other);
-        let trained =
-            try_train(data.clone(), Some(Algorithm::GradientBoosting), label, &["rounds = 10"]);
-        let model = Arc::new(trained.unwrap().model);
-        let positions = model.signature().resolve(&data.schema()).unwrap();
-        let mut evaluator = Evaluator::new(Arc::clone(&model));
-        for from in [0, 150] {
-            let part = data.slice(from, if from == 0 { 150 } else { 250 });
-            let columns: Vec<ArrayRef> =
-                positions.iter().map(|i| Arc::clone(part.column(*i))).collect();
-            let labels = part.column_by_name(label).unwrap();
-            evaluator.push(&columns, labels, None).unwrap();
-        }
-        let measured = evaluator.finish("all");
-        let stored = &model.evaluations()[0];
-        assert_eq!((measured.n_rows, &measured.confusion), (stored.n_rows, &stored.confusion));
-        for (a, b) in measured.values.iter().zip(&stored.values) {
-            assert_eq!(a.is_some(), b.is_some());
-            close(a.unwrap_or_default(), b.unwrap_or_default(), 1e-12);
-        }
-    }
 }

@@ -10,9 +10,10 @@ use super::message::{self, Message};
 use super::output::{Output, PIECE};
 use super::startup::{Hello, NEWEST_MINOR};
 use crate::error::{Error, Result};
-use crate::session::{CopyIn, Session, TransactionStatus};
+use crate::session::{CopyIn, Response, Session, Statement, TransactionStatus};
 use crate::sqlstate::SqlState;
 use bytes::Bytes;
+use datafusion::common::ScalarValue;
 use pgwire::messages::response::{self, CommandComplete, ReadyForQuery};
 use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
@@ -88,6 +89,10 @@ impl Connection {
                 continue;
             }
             let kind = frame.kind;
+            // What is left of a COPY that failed is not even looked at.
+            if matches!(kind, b'd' | b'c' | b'f') {
+                continue;
+            }
             let answered = match message::decode(frame) {
                 Ok(Message::Terminate) => return Ok(()),
                 Ok(message) => self.answer(message).await,
@@ -112,8 +117,6 @@ impl Connection {
             }
             Message::Sync => self.sync().await,
             Message::Flush => self.link.flush(None).await,
-            // What is left of a COPY that failed.
-            Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(()),
             Message::Unsupported(what) => {
                 Err(Error::new(SqlState::FeatureNotSupported, format!("{what} is not supported"))
                     .into())
@@ -154,6 +157,19 @@ impl Connection {
         }
         self.link.output.put(&ReadyForQuery::new(status));
         self.link.flush(None).await
+    }
+
+    /// Runs a statement; what it says about portals is done before anything else.
+    pub(super) async fn run_statement(
+        &mut self,
+        statement: &Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<Response, Failure> {
+        let response = self.link.drive(None, self.session.execute(statement, parameters)).await?;
+        if self.session.portals_closed() {
+            self.extended.portals.clear();
+        }
+        Ok(response)
     }
 
     fn put_parameters(&mut self) {

@@ -86,6 +86,11 @@ pub(super) fn panic_error(panic: &(dyn Any + Send)) -> Error {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "unknown panic".to_owned());
+    // Arrow has no other way to say that an array would be larger than its offsets can count.
+    if text == "offset overflow" || text == "byte array offset overflow" {
+        return Error::new(SqlState::ProgramLimitExceeded, "a value would be too large")
+            .hint("Texts that are built together may have 2 GiB; make the pieces smaller.");
+    }
     tracing::error!(panic = %text, "a statement panicked");
     Error::internal(format!("internal error: {text}"))
         .hint("This is a bug in the server. The statement had no effect; the session goes on.")

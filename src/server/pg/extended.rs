@@ -221,7 +221,7 @@ impl Connection {
             self.extended.grouped = true;
         }
         let before = self.session.status();
-        let response = self.link.drive(None, self.session.execute(statement, &parameters)).await?;
+        let response = self.run_statement(statement, &parameters).await?;
         if before != TransactionStatus::Idle && self.session.status() == TransactionStatus::Idle {
             // The transaction's end is the end of its portals.
             self.extended.portals.clear();

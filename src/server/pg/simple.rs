@@ -60,7 +60,7 @@ impl Connection {
 
     /// Runs one statement and sends its rows; the tag is left to the caller, none for nothing.
     async fn simple_statement(&mut self, statement: &Statement) -> Result<Option<String>, Failure> {
-        let response = self.link.drive(None, self.session.execute(statement, &[])).await?;
+        let response = self.run_statement(statement, &[]).await?;
         let cancel = self.cancel_token();
         let settings = self.session.encode_settings();
         Ok(match response {

@@ -12,13 +12,14 @@ use crate::catalog::{FeatureSpec, Table};
 use crate::delta::actions::{Action, Add};
 use crate::delta::changes::{
     ChangeKind, ChangeOutcome, ChangeSpec, DELETE, DuplicatePolicy, INSERT, KIND_COLUMN,
-    Materialize, apply_changes,
+    Materialize, UPDATE, apply_changes,
 };
 use crate::delta::location::object_path;
 use crate::delta::scan::{DeltaTableScan, FILE_COLUMN, ROW_COLUMN, ScanOptions};
 use crate::error::{Error, Result};
 use crate::features::{COMMITTED_AT, commit_time};
 use crate::planner::{Canceller, Environment, Planned, Reads};
+use crate::sqlstate::SqlState;
 use crate::statements::Execution;
 use crate::statements::table::rows;
 use crate::warehouse::{ReadSet, TableChange, Transaction};
@@ -26,9 +27,9 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int32Array, Int64Array, RecordBatch,
     RecordBatchOptions, TimestampMicrosecondArray, new_null_array,
 };
-use arrow::compute::filter_record_batch;
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{
-    DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
+    DataType, Field, Int8Type, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
 };
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, JoinType};
@@ -39,7 +40,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Upserts rows: all columns in the table's order, `_committed_at` NULL. Gives their number.
@@ -82,6 +83,61 @@ pub async fn keep_history(
     changed: &[RecordBatch],
 ) -> Result<()> {
     Writer::of(cx).keep_history(table, scan, changed).await
+}
+
+/// Sees that the rows which a MERGE writes leave every key of a feature table there once. `changes` has `__file`,
+/// `__row`, `__kind` and the table's columns.
+///
+/// # Errors
+/// 21000 for a key that the new rows have twice, 23505 for one of a row that the MERGE does not change.
+pub async fn check_keys(
+    cx: &Execution<'_>,
+    table: &Arc<Table>,
+    scan: &Arc<DeltaTableScan>,
+    changes: &[RecordBatch],
+) -> Result<()> {
+    let mut keys = KeySet::new(table, cx.services().memory_pool())?;
+    let mut incoming = Vec::new();
+    for batch in changes {
+        let new = new_rows(table, batch)?;
+        keys.insert(&new)?;
+        incoming.push(new);
+    }
+    let changed: Vec<RecordBatch> =
+        changes.iter().map(|b| Ok(b.project(&[0, 1])?)).collect::<Result<_>>()?;
+    let changed = places(&changed)?;
+    let found = places(&Writer::of(cx).find(table, scan, &incoming).await?)?;
+    if found.is_subset(&changed) {
+        return Ok(());
+    }
+    let key = table.feature.as_ref().map(FeatureSpec::key).unwrap_or_default().join(", ");
+    Err(Error::new(
+        SqlState::UniqueViolation,
+        format!("duplicate key value violates the key of feature table \"{}\"", table.name.name),
+    )
+    .table(&table.name.name)
+    .detail(format!("A new row has the key ({key}) of a row that MERGE does not change."))
+    .hint("Join the source ON the key columns, so that rows that are there are matched."))
+}
+
+/// The rows that a change set writes, key columns in the table's types.
+fn new_rows(table: &Table, batch: &RecordBatch) -> Result<RecordBatch> {
+    let kinds = batch.column(2).as_primitive::<Int8Type>();
+    let is_new: BooleanArray =
+        kinds.iter().map(|kind| Some(matches!(kind, Some(UPDATE | INSERT)))).collect();
+    let keys = key_places(table)?;
+    let values = (0..table.columns.len())
+        .map(|i| {
+            let column = batch.column(3 + i);
+            Ok(match keys.contains(&i) {
+                true => cast(column, &table.columns[i].sql_type.arrow())?,
+                false => column.clone(),
+            })
+        })
+        .collect::<Result<Vec<ArrayRef>>>()?;
+    let named = table.columns.iter().map(|c| &c.name).zip(values);
+    let rows = RecordBatch::try_from_iter_with_nullable(named.map(|(n, v)| (n, v, true)))?;
+    Ok(filter_record_batch(&rows, &is_new)?)
 }
 
 /// What writing needs of a session.
@@ -270,29 +326,31 @@ fn joined(
 
 /// The places that changes name, each once; none if they name none.
 fn distinct_places(changed: &[RecordBatch]) -> Result<Option<RecordBatch>> {
-    let mut seen = HashSet::new();
-    let (mut files, mut rows) = (Vec::new(), Vec::new());
+    let places = places(changed)?;
+    if places.is_empty() {
+        return Ok(None);
+    }
+    let (files, rows): (Vec<i32>, Vec<i64>) = places.into_iter().unzip();
+    let columns: [(&str, ArrayRef); 2] = [
+        (FILE_COLUMN, Arc::new(Int32Array::from(files))),
+        (ROW_COLUMN, Arc::new(Int64Array::from(rows))),
+    ];
+    Ok(Some(RecordBatch::try_from_iter(columns)?))
+}
+
+/// `__file` and `__row` of the rows that changes name.
+fn places(changed: &[RecordBatch]) -> Result<BTreeSet<(i32, i64)>> {
+    let mut places = BTreeSet::new();
     for batch in changed {
         let file = batch.column(0).as_primitive_opt::<Int32Type>();
         let row = batch.column(1).as_primitive_opt::<Int64Type>();
         let (Some(file), Some(row)) = (file, row) else {
             return Err(Error::internal("changes do not begin with __file and __row"));
         };
-        for i in (0..batch.num_rows()).filter(|i| file.is_valid(*i) && row.is_valid(*i)) {
-            if seen.insert((file.value(i), row.value(i))) {
-                files.push(file.value(i));
-                rows.push(row.value(i));
-            }
-        }
+        let there = (0..batch.num_rows()).filter(|i| file.is_valid(*i) && row.is_valid(*i));
+        places.extend(there.map(|i| (file.value(i), row.value(i))));
     }
-    if files.is_empty() {
-        return Ok(None);
-    }
-    let columns: [(&str, ArrayRef); 2] = [
-        (FILE_COLUMN, Arc::new(Int32Array::from(files))),
-        (ROW_COLUMN, Arc::new(Int64Array::from(rows))),
-    ];
-    Ok(Some(RecordBatch::try_from_iter(columns)?))
+    Ok(places)
 }
 
 /// Rows of a feature table, each with its `__file`, as rows of its history.

@@ -77,6 +77,7 @@ impl Statement for RetrainModel {
             metrics: &trained.metrics,
         };
         run.record(cx.environment, cx.transaction, &outcome).await?;
+        run.fail_if_lost(cx);
         cx.notice(Notice::notice(format!(
             "model \"{}\" version {} is reproduced (hash {})",
             resolved.name.name, version.version, version.artifact_hash

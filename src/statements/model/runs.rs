@@ -97,15 +97,30 @@ impl Run {
 
     /// Records that the run failed, in a transaction of its own: the user's may be rolled back.
     pub async fn record_failure(&self, cx: &Execution<'_>, error: &Error) {
-        if let Err(trouble) = self.commit_failure(cx, error).await {
-            cx.notice(Notice::warning(format!(
-                "the failed run could not be recorded: {}",
-                trouble.message()
-            )));
+        if let Err(trouble) = self.commit_failure(cx.environment, cx.slice.text(), error).await {
+            cx.notice(not_recorded(&trouble));
         }
     }
 
-    async fn commit_failure(&self, cx: &Execution<'_>, error: &Error) -> Result<()> {
+    /// Has the run recorded as failed if the transaction that it finished in cannot commit.
+    pub fn fail_if_lost(self, cx: &Execution<'_>) {
+        let (environment, statement) = (cx.environment.clone(), cx.slice.text().to_owned());
+        let notices = cx.notices.clone();
+        cx.if_lost.push(Box::new(move |error| {
+            Box::pin(async move {
+                if let Err(trouble) = self.commit_failure(&environment, &statement, &error).await {
+                    let _ = notices.send(not_recorded(&trouble));
+                }
+            })
+        }));
+    }
+
+    async fn commit_failure(
+        &self,
+        environment: &Environment,
+        statement: &str,
+        error: &Error,
+    ) -> Result<()> {
         let status = match error.code() {
             SqlState::QueryCanceled | SqlState::AdminShutdown => "cancelled",
             _ => "failed",
@@ -115,13 +130,13 @@ impl Run {
             error: Some(format!("{} ({})", error.message(), error.code().code())),
             ..Outcome::default()
         };
-        let warehouse = &cx.services().warehouse;
-        let transaction = warehouse.begin(cx.environment.role.clone()).await?;
-        if let Err(trouble) = self.record(cx.environment, &transaction, &outcome).await {
+        let warehouse = &environment.services.warehouse;
+        let transaction = warehouse.begin(environment.role.clone()).await?;
+        if let Err(trouble) = self.record(environment, &transaction, &outcome).await {
             transaction.rollback().await;
             return Err(trouble);
         }
-        let statement = cx.slice.text().to_owned();
+        let statement = statement.to_owned();
         transaction.commit(CommitInfo { statement, ..CommitInfo::default() }).await?;
         Ok(())
     }
@@ -173,6 +188,10 @@ impl Run {
     fn ids(&self, n: usize) -> ArrayRef {
         texts(std::iter::repeat_n(&self.id, n))
     }
+}
+
+fn not_recorded(trouble: &Error) -> Notice {
+    Notice::warning(format!("the failed run could not be recorded: {}", trouble.message()))
 }
 
 fn system_table(transaction: &Transaction, name: &str) -> Result<Arc<Table>> {

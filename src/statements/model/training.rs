@@ -83,7 +83,10 @@ pub async fn add_version(
     let run = Run::begin(&recipe.model, &recipe.query, &recipe.options, snapshot);
     let training = Training { cx, model, recipe, environment, planned: &planned, run: &run };
     match training.run(make_default).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            run.fail_if_lost(cx);
+            Ok(())
+        }
         Err(error) => {
             run.record_failure(cx, &error).await;
             Err(error)
@@ -248,7 +251,7 @@ pub async fn fit(
     let rows = cx.canceller.guard(planned.stream(services, cx.canceller)).await?;
     let rows = named(rows, &planned.schema());
     let context = TrainContext {
-        memory_pool: services.memory_pool().clone(),
+        runtime: services.runtime_env().clone(),
         cancel: cx.canceller.token().clone(),
         progress: Some(progress(&recipe.model, cx.notices.clone())),
         threads: services.compute().metrics().num_workers(),

@@ -3,7 +3,7 @@
 use super::select::parse_query;
 use crate::error::{Error, Result};
 use crate::parser::{Cursor, Options, TokenSlice};
-use crate::planner::Planned;
+use crate::planner::{Planned, watched};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use arrow::array::StringArray;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -95,7 +95,7 @@ impl Statement for Explain {
         let plan = planned.physical().await?;
         let mut text = String::new();
         if self.analyze {
-            text += &self.run(cx, &planned, plan).await?;
+            text += &self.run(cx, &planned, watched(plan, cx.canceller)?).await?;
         } else {
             if self.verbose {
                 text += &format!("{}\n\n", planned.plan.display_indent());

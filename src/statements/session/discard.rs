@@ -11,7 +11,9 @@ use std::sync::Arc;
 pub enum Discard {
     /// DISCARD ALL
     All,
-    /// DISCARD PLANS | SEQUENCES | TEMP, CLOSE ALL, UNLISTEN: nothing of the kind is kept.
+    /// CLOSE ALL
+    CloseAll,
+    /// DISCARD PLANS | SEQUENCES | TEMP, UNLISTEN: nothing of the kind is kept.
     Nothing(&'static str),
     /// DEALLOCATE ALL
     DeallocateAll,
@@ -49,7 +51,7 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         }
         "close" => {
             cursor.expect(&["ALL"])?;
-            Discard::Nothing("CLOSE CURSOR ALL")
+            Discard::CloseAll
         }
         _ => {
             cursor.advance();
@@ -78,7 +80,12 @@ impl Statement for Discard {
                 }
                 cx.settings.reset_all();
                 cx.prepared.clear();
+                cx.prepared.close_portals();
                 Response::done("DISCARD ALL")
+            }
+            Discard::CloseAll => {
+                cx.prepared.close_portals();
+                Response::done("CLOSE CURSOR ALL")
             }
             Discard::Nothing(tag) => Response::done(*tag),
             Discard::DeallocateAll => {

@@ -4,6 +4,7 @@ use super::transaction::modes;
 use crate::config::Settings;
 use crate::error::{Error, Notice, Result};
 use crate::parser::{Cursor, TokenSlice, quote_ident};
+use crate::sqlstate::SqlState;
 use crate::statements::{Execution, Kind, Response, Statement};
 use sqlparser::tokenizer::Token;
 use std::sync::Arc;
@@ -15,7 +16,17 @@ pub struct Set {
     position: usize,
     /// None is DEFAULT.
     value: Option<String>,
-    local: bool,
+    scope: Scope,
+}
+
+/// How long a value holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Session,
+    /// SET LOCAL: until the transaction ends.
+    Local,
+    /// SET TRANSACTION: as LOCAL, in the words of PostgreSQL's warning.
+    Transaction,
 }
 
 /// Parses SET.
@@ -41,33 +52,47 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     if cursor.accept(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
         let read_only = modes(&mut cursor)?;
         cursor.expect_end()?;
-        return Ok(Arc::new(Set::read_only("default_transaction_read_only", read_only, false)));
+        return Ok(Arc::new(Set::read_only(
+            "default_transaction_read_only",
+            read_only,
+            Scope::Session,
+        )));
     }
     if cursor.accept(&["TRANSACTION"]) {
         let read_only = modes(&mut cursor)?;
         cursor.expect_end()?;
-        return Ok(Arc::new(Set::read_only("transaction_read_only", read_only, true)));
+        return Ok(Arc::new(Set::read_only(
+            "transaction_read_only",
+            read_only,
+            Scope::Transaction,
+        )));
     }
-    let local = cursor.accept(&["LOCAL"]);
-    if !local {
+    let scope = if cursor.accept(&["LOCAL"]) { Scope::Local } else { Scope::Session };
+    if scope == Scope::Session {
         cursor.accept(&["SESSION"]);
     }
     let position = cursor.position();
     if cursor.accept(&["TIME", "ZONE"]) {
         let value = value(&mut cursor)?;
         let value = value.filter(|v| !v.eq_ignore_ascii_case("local"));
-        return Ok(Arc::new(Set { name: "TimeZone".into(), position, value, local }));
+        return Ok(Arc::new(Set { name: "TimeZone".into(), position, value, scope }));
     }
     if cursor.accept(&["NAMES"]) {
         let value = value(&mut cursor)?;
-        return Ok(Arc::new(Set { name: "client_encoding".into(), position, value, local }));
+        return Ok(Arc::new(Set { name: "client_encoding".into(), position, value, scope }));
     }
     let name = cursor.name("a parameter's name")?.join(".");
     if !cursor.accept_token(&Token::Eq) {
         cursor.expect(&["TO"])?;
     }
     let value = value(&mut cursor)?;
-    Ok(Arc::new(Set { name, position, value, local }))
+    // The settings of one transaction never outlive it.
+    let scope = if name.to_ascii_lowercase().starts_with("transaction_") {
+        Scope::Transaction
+    } else {
+        scope
+    };
+    Ok(Arc::new(Set { name, position, value, scope }))
 }
 
 /// A value or a list of values, up to the end; none for DEFAULT.
@@ -114,13 +139,13 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
 impl Set {
     /// A SET that changes nothing, as SET ROLE NONE.
     fn nothing() -> Self {
-        Set::read_only("", None, false)
+        Set::read_only("", None, Scope::Session)
     }
 
-    fn read_only(name: &str, read_only: Option<bool>, local: bool) -> Self {
+    fn read_only(name: &str, read_only: Option<bool>, scope: Scope) -> Self {
         let value = read_only.map(|on| if on { "on" } else { "off" }.to_owned());
         let name = if value.is_some() { name } else { "" };
-        Set { name: name.to_owned(), position: 1, value, local }
+        Set { name: name.to_owned(), position: 1, value, scope }
     }
 }
 
@@ -135,18 +160,24 @@ impl Statement for Set {
     }
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
-        if self.name.is_empty() {
+        if self.scope != Scope::Session && !cx.in_block {
+            let what = if self.scope == Scope::Local { "LOCAL" } else { "TRANSACTION" };
+            cx.notice(Notice {
+                code: SqlState::NoActiveSqlTransaction,
+                ..Notice::warning(format!("SET {what} can only be used in transaction blocks"))
+            });
             return Response::done("SET");
         }
-        if self.local && !cx.in_block {
-            cx.notice(Notice::warning("SET LOCAL can only be used in transaction blocks"));
+        if self.name.is_empty() {
             return Response::done("SET");
         }
         // Extensions' settings, with a dot, are accepted by PostgreSQL; here they would mean nothing.
         let place = |e: Error| e.position_or(Some(self.position));
         match &self.value {
             None => cx.settings.reset(&self.name).map_err(place)?,
-            Some(value) if self.local => cx.settings.set_local(&self.name, value).map_err(place)?,
+            Some(value) if self.scope != Scope::Session => {
+                cx.settings.set_local(&self.name, value).map_err(place)?
+            }
             Some(value) => cx.settings.set(&self.name, value).map_err(place)?,
         }
         if self.name.eq_ignore_ascii_case("search_path") {

@@ -14,7 +14,7 @@ use crate::features;
 use crate::parser::{TokenSlice, fold_ident, object_name};
 use crate::planner::{Planned, Planner, identifier, resolve_table, table_factor};
 use crate::statements::Execution;
-use crate::statements::feature::upsert::keep_history;
+use crate::statements::feature::upsert::{check_keys, keep_history};
 use crate::warehouse::{ReadSet, TableChange};
 use datafusion::catalog::TableProvider;
 use futures::TryStreamExt;
@@ -143,6 +143,7 @@ pub async fn carry_out(
     let table = &target.table;
     let write_target = rows::target(cx.services(), table)?;
     let prefix = write_target.prefix.clone();
+    let is_merge = matches!(change.kind, ChangeKind::Merge);
     let spec = ChangeSpec {
         checks: rows::checks(cx.environment, table)?,
         target: write_target,
@@ -160,6 +161,9 @@ pub async fn carry_out(
         // Rows that a feature table loses are kept: the changes are needed twice.
         let schema = stream.schema();
         let changes: Vec<_> = stream.try_collect().await?;
+        if is_merge {
+            check_keys(cx, table, &target.scan, &changes).await?;
+        }
         keep_history(cx, table, &target.scan, &changes).await?;
         let again = futures::stream::iter(changes.into_iter().map(Ok));
         stream = Box::pin(datafusion::physical_plan::stream::RecordBatchStreamAdapter::new(
@@ -185,7 +189,11 @@ pub async fn carry_out(
             ("numUpdatedRows", json!(outcome.updated.to_string())),
             ("numInsertedRows", json!(outcome.inserted.to_string())),
         ]),
-        reads: ReadSet::Matching(reads),
+        // The check of a feature table's keys looks at all of them.
+        reads: match is_merge && table.feature.is_some() {
+            true => ReadSet::Everything,
+            false => ReadSet::Matching(reads),
+        },
         exclusive: false,
     };
     cx.transaction.change(&table.id, table_change)?;

@@ -88,6 +88,13 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let is_csv_file = file.as_ref().is_some_and(|f| f.ends_with(".csv"));
     let (options, parquet) = options(&mut cursor, is_csv_file)?;
     cursor.expect_end()?;
+    if parquet && file.is_none() {
+        return Err(Error::unsupported(
+            "COPY in parquet format through the connection",
+            "Use text, csv or binary; COPY … FROM 'file.parquet' reads a file.",
+        )
+        .position(place));
+    }
     let what = match (from, file) {
         (true, None) => What::FromStdin(table, names),
         (true, Some(file)) => What::FromFile(table, names, file),
@@ -159,6 +166,17 @@ fn options(cursor: &mut Cursor<'_>, is_csv_file: bool) -> Result<(CopyOptions, b
             .hint("The formats are text, csv, binary and, from files, parquet."));
         }
     });
+    for name in ["quote", "escape", "force_quote", "force_not_null", "force_null"] {
+        if options.format != CopyFormat::Csv
+            && let Some((_, at)) = given.take(name)
+        {
+            return Err(Error::new(
+                SqlState::FeatureNotSupported,
+                format!("COPY {name} available only in CSV mode"),
+            )
+            .position(at));
+        }
+    }
     for name in KNOWN {
         if let Some((value, at)) = given.take(name) {
             set_option(&mut options, name, &value).map_err(|e| e.position(at))?;
@@ -198,6 +216,10 @@ fn text(value: &OptionValue) -> String {
     }
 }
 
+fn bad_header() -> Error {
+    Error::new(SqlState::SyntaxError, "header requires a Boolean value or \"match\"")
+}
+
 fn set_option(options: &mut CopyOptions, name: &str, value: &OptionValue) -> Result<()> {
     let byte = || match text(value).as_bytes() {
         [byte] => Ok(*byte),
@@ -218,9 +240,15 @@ fn set_option(options: &mut CopyOptions, name: &str, value: &OptionValue) -> Res
         "null" => options.nulls = vec![text(value)],
         "header" => {
             options.header = match value {
-                OptionValue::Bool(false) => Header::None,
-                OptionValue::Text(t) if t.eq_ignore_ascii_case("match") => Header::Match,
-                _ => Header::Skip,
+                OptionValue::Bool(false) | OptionValue::Int(0) => Header::None,
+                OptionValue::Bool(true) | OptionValue::Int(1) => Header::Skip,
+                OptionValue::Text(t) => match t.to_lowercase().as_str() {
+                    "match" => Header::Match,
+                    "true" | "on" => Header::Skip,
+                    "false" | "off" => Header::None,
+                    _ => return Err(bad_header()),
+                },
+                _ => return Err(bad_header()),
             }
         }
         "force_quote" => options.force_quote = list(),

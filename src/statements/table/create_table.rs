@@ -402,13 +402,7 @@ pub fn query_columns(
         if out.iter().any(|c| c.name.to_lowercase() == name.to_lowercase()) {
             return Err(columns::duplicate(name));
         }
-        let sql_type =
-            match field.metadata().get("cenote.typmod").and_then(|t| t.parse::<u32>().ok()) {
-                Some(typmod) if field.data_type().is_string() && typmod > 4 => {
-                    SqlType::Varchar(typmod - 4)
-                }
-                _ => SqlType::from_arrow(field.data_type()).map_err(|e| e.column(name))?,
-            };
+        let sql_type = SqlType::of_field(field).map_err(|e| e.column(name))?;
         out.push(Column::new(name, sql_type));
     }
     Ok(out)

@@ -118,7 +118,7 @@ impl Statement for CreateView {
 
 impl CreateView {
     fn view(&self, cx: &Execution<'_>, name: &QualifiedName, planned: &Planned) -> Result<View> {
-        let schema = planned.plan.schema();
+        let schema = planned.schema();
         if self.columns.len() > schema.fields().len() {
             return Err(Error::new(
                 SqlState::SyntaxError,
@@ -144,7 +144,7 @@ impl CreateView {
             // A map has no column type; it is shown as text, which is what it is on the wire.
             let sql_type = match field.data_type() {
                 arrow::datatypes::DataType::Map(..) => SqlType::Text,
-                other => SqlType::from_arrow(other)?,
+                _ => SqlType::of_field(field).map_err(|e| e.column(&column))?,
             };
             columns.push(Column::new(column, sql_type));
         }

@@ -45,6 +45,13 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     if insert.overwrite || insert.replace_into || insert.partitioned.is_some() {
         return refuse("INSERT OVERWRITE", "Use TRUNCATE and INSERT in one transaction.");
     }
+    if let Some(alias) = insert.table_alias.filter(|a| !a.explicit) {
+        let place = slice.position(alias.alias.span.start);
+        let message = format!("syntax error at or near \"{}\"", alias.alias.value);
+        return Err(Error::new(SqlState::SyntaxError, message)
+            .position_or(place)
+            .hint("An alias of the table is written with AS."));
+    }
     let TableObject::TableName(table) = insert.table else {
         return refuse("INSERT INTO a function", "Insert into a table.");
     };
@@ -76,10 +83,10 @@ impl Statement for Insert {
         let table = self.resolve(cx.slice, &cx.planner())?;
         let (mut planned, places) =
             self.plan(cx.slice, &cx.planner(), &table, cx.parameters).await?;
-        rows::check_assignments(
-            &planned,
-            places.iter().enumerate().map(|(source, place)| (&table.columns[*place], source)),
-        )?;
+        let assigned =
+            || places.iter().enumerate().map(|(source, place)| (&table.columns[*place], source));
+        rows::check_assignments(&planned, assigned())?;
+        rows::read_texts(&mut planned, assigned())?;
         complete(&mut planned, &table, &places)?;
         let stream = planned.stream(cx.services(), cx.canceller).await?;
         let inserted = if table.feature.is_some() {
@@ -122,6 +129,7 @@ impl Insert {
             Some(query) => {
                 let mut query = query.clone();
                 fill_defaults(&mut query, table, &places)?;
+                type_cells(&mut query, table, &places)?;
                 query
             }
             None => {
@@ -193,6 +201,40 @@ fn fill_defaults(query: &mut Query, table: &Table, places: &[usize]) -> Result<(
     Ok(())
 }
 
+/// Gives literals in VALUES the type of their column, each by itself, so that rows may be written
+/// in different ways.
+fn type_cells(query: &mut Query, table: &Table, places: &[usize]) -> Result<()> {
+    let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    let types: Vec<(DataType, String)> = places
+        .iter()
+        .map(|place| &table.columns[*place].sql_type)
+        .map(|t| (t.arrow(), t.to_string()))
+        .collect();
+    for row in &mut values.rows {
+        for (cell, (to, name)) in row.content.iter_mut().zip(&types) {
+            let (is_text, is_time) = (to.is_string(), to.is_temporal());
+            let wanted = match (&*cell, is_text) {
+                (Expr::Value(v), false) => matches!(v.value, Value::SingleQuotedString(_)),
+                (Expr::TypedString(_), false) => is_time,
+                (Expr::Value(v), true) => matches!(v.value, Value::Number(..)),
+                _ => false,
+            };
+            if !wanted {
+                continue;
+            }
+            // A varchar's length is checked when the row is written; a cast would cut the text.
+            let name = if is_text { "text" } else { name };
+            if let Expr::Cast { kind, data_type, array, format, .. } =
+                parse_expression(&format!("CAST(NULL AS {name})"))?
+            {
+                let expr = Box::new(std::mem::replace(cell, Expr::value(Value::Null)));
+                *cell = Expr::Cast { kind, expr, data_type, array, format };
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The expression that a column takes where no value is given.
 ///
 /// # Errors
@@ -210,16 +252,7 @@ fn complete(planned: &mut Planned, table: &Table, places: &[usize]) -> Result<()
     let mut projection = Vec::with_capacity(table.columns.len());
     for (i, column) in table.columns.iter().enumerate() {
         let expr = match (places.iter().position(|p| *p == i), &column.default) {
-            (Some(source), _) => {
-                let value = DfExpr::Column(DfColumn::from(schema.qualified_field(source)));
-                let is_text = schema.field(source).data_type().is_string();
-                // The writer's own cast would take the letters of '\\x00' for the bytes.
-                if is_text && column.sql_type == crate::catalog::SqlType::Bytea {
-                    datafusion::logical_expr::cast(value, column.sql_type.arrow())
-                } else {
-                    value
-                }
-            }
+            (Some(source), _) => DfExpr::Column(DfColumn::from(schema.qualified_field(source))),
             (None, Some(default)) => {
                 let empty = datafusion::common::DFSchema::empty();
                 planned.state.create_logical_expr(default, &empty)?

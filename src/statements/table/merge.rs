@@ -7,7 +7,7 @@
 //! change is 21000.
 
 use super::change::{Change, Target, carry_out};
-use super::{columns, insert::default_of, rows};
+use super::{columns, insert::default_of, rows, update::refuse_key_change};
 use crate::catalog::Table;
 use crate::delta::changes::{ChangeKind, DELETE, DuplicatePolicy, INSERT, KIND_COLUMN, UPDATE};
 use crate::delta::scan::ROW_COLUMN;
@@ -372,6 +372,7 @@ fn new_row(
         Action::Update(Some(assignments)) => {
             let names: Vec<ObjectName> = assignments.iter().map(|(n, _)| n.clone()).collect();
             let places = columns::places(slice, table, &names)?;
+            refuse_key_change(slice, table, &places)?;
             let mut row: HashMap<usize, Expr> = (0..table.columns.len())
                 .filter(visible)
                 .map(|i| (i, target.column(&table.columns[i].name)))

@@ -11,9 +11,9 @@ use crate::planner::{Canceller, Environment, Planned, Services};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{ReadSet, TableChange, Transaction};
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use datafusion::common::{Column as DfColumn, DFSchema};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -142,6 +142,39 @@ pub fn check_assignments<'a>(
     Ok(())
 }
 
+/// Has text that is assigned to columns of other types read in the session's time zone.
+///
+/// # Errors
+/// If the plan cannot be built.
+pub fn read_texts<'a>(
+    planned: &mut Planned,
+    columns: impl Iterator<Item = (&'a Column, usize)>,
+) -> Result<()> {
+    let schema = planned.plan.schema().clone();
+    let mut wanted = vec![None; schema.fields().len()];
+    for (column, place) in columns {
+        let to = column.sql_type.arrow();
+        if schema.field(place).data_type().is_string() && !to.is_string() {
+            wanted[place] = Some(to);
+        }
+    }
+    if wanted.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let projection = wanted.into_iter().enumerate().map(|(place, to)| {
+        let (qualifier, field) = schema.qualified_field(place);
+        let value = Expr::Column(DfColumn::from((qualifier, field)));
+        match to {
+            Some(to) => cast(value, to).alias_qualified(qualifier.cloned(), field.name()),
+            None => value,
+        }
+    });
+    let projection: Vec<Expr> = projection.collect();
+    let plan = std::mem::take(&mut planned.plan);
+    planned.plan = LogicalPlanBuilder::from(plan).project(projection)?.build()?;
+    Ok(())
+}
+
 /// PostgreSQL's assignment casts, between the types that columns have.
 pub fn assignable(from: &DataType, to: &DataType) -> bool {
     let is_text =
@@ -194,6 +227,8 @@ fn is_untyped(plan: &LogicalPlan, place: usize) -> bool {
             Some(expr) => is_text_literal(expr),
             None => false,
         },
+        // VALUES with subqueries.
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| is_untyped(input, place)),
         LogicalPlan::SubqueryAlias(alias) => is_untyped(&alias.input, place),
         LogicalPlan::Limit(limit) => is_untyped(&limit.input, place),
         LogicalPlan::Sort(sort) => is_untyped(&sort.input, place),

@@ -2,7 +2,7 @@
 
 use super::change::{Change, Target, carry_out, predicate};
 use super::{columns, insert::default_of, rows};
-use crate::catalog::Column;
+use crate::catalog::{Column, Table};
 use crate::delta::changes::{ChangeKind, DuplicatePolicy};
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
@@ -98,11 +98,13 @@ impl Statement for Update {
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
         let target = Target::resolve(cx.slice, &cx.planner(), &self.target).await?;
-        let (planned, places) = self.plan(cx.slice, &cx.planner(), &target, cx.parameters).await?;
+        let (mut planned, places) =
+            self.plan(cx.slice, &cx.planner(), &target, cx.parameters).await?;
         let columns = &target.table.columns;
         let assigned: Vec<(&Column, usize)> =
             places.iter().map(|place| (&columns[*place], place + 2)).collect();
-        rows::check_assignments(&planned, assigned.into_iter())?;
+        rows::check_assignments(&planned, assigned.iter().copied())?;
+        rows::read_texts(&mut planned, assigned.into_iter())?;
         let change = Change {
             operation: "UPDATE",
             parameters: predicate(self.selection.as_ref()),
@@ -134,20 +136,7 @@ impl Update {
             }
             _ => e,
         })?;
-        if let Some(feature) = &table.feature {
-            let key = feature.key();
-            if let Some(place) =
-                places.iter().find(|p| key.contains(&table.columns[**p].name.as_str()))
-            {
-                let name = &table.columns[*place].name;
-                return Err(Error::unsupported(
-                    format_args!("changing the key column \"{name}\" of a feature table"),
-                    "Delete the row and insert it under its new key.",
-                )
-                .column(name)
-                .position(slice.position_of(0)));
-            }
-        }
+        refuse_key_change(slice, table, &places)?;
         let mut items: Vec<(Expr, String)> =
             target.row_ids().into_iter().map(|(e, name)| (e, name.to_owned())).collect();
         for (i, column) in table.columns.iter().enumerate() {
@@ -178,4 +167,24 @@ impl Update {
         from.extend(self.from.clone());
         select(items, from, self.selection.clone())
     }
+}
+
+/// Refuses to set columns of a feature table's key; UPDATE and MERGE do.
+///
+/// # Errors
+/// 0A000 that names the column.
+pub fn refuse_key_change(slice: &TokenSlice, table: &Table, places: &[usize]) -> Result<()> {
+    let Some(feature) = &table.feature else { return Ok(()) };
+    let key = feature.key();
+    let Some(place) = places.iter().find(|p| key.contains(&table.columns[**p].name.as_str()))
+    else {
+        return Ok(());
+    };
+    let name = &table.columns[*place].name;
+    Err(Error::unsupported(
+        format_args!("changing the key column \"{name}\" of a feature table"),
+        "Delete the row and insert it under its new key.",
+    )
+    .column(name)
+    .position(slice.position_of(0)))
 }

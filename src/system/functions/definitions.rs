@@ -2,7 +2,8 @@
 
 use super::{Call, Function, lenient, names, strict};
 use crate::error::Result;
-use crate::system::objects::{Class, Constraint, quote_ident};
+use crate::parser::quote_ident;
+use crate::system::objects::{Class, Constraint};
 use crate::system::pg_catalog::{ModelSignature, comment, view_text};
 use crate::system::rows::Cell;
 use crate::system::types;

@@ -2,9 +2,10 @@
 
 use super::{Call, Function, lenient, strict};
 use crate::error::{Error, Result};
+use crate::parser::quote_ident;
 use crate::sqlstate::SqlState;
 use crate::system::System;
-use crate::system::objects::{Class, PG_CATALOG, quote_ident};
+use crate::system::objects::{Class, PG_CATALOG};
 use crate::system::rows::Cell;
 use crate::system::types;
 use std::collections::HashMap;
@@ -254,13 +255,22 @@ fn functions() -> &'static HashMap<u32, &'static str> {
     })
 }
 
+/// The functions of a name that PostgreSQL has too; one of several is none that a name tells.
+fn builtin_oids(name: &str) -> Vec<u32> {
+    let bare = split_name(name).pop().unwrap_or_default();
+    functions().iter().filter(|(_, n)| **n == bare).map(|(oid, _)| *oid).collect()
+}
+
 fn function_oid(system: &System, name: &str) -> Option<u32> {
     let parts = split_name(name);
     let bare = parts.last()?;
     let model = system.objects().models.iter().find(|model| {
         model.name.name == *bare && (parts.len() == 1 || parts[0] == model.name.schema)
     });
-    let builtin = || functions().iter().find(|(_, n)| *n == bare).map(|(oid, _)| *oid);
+    let builtin = || match builtin_oids(bare)[..] {
+        [oid] => Some(oid),
+        _ => None,
+    };
     if parts.len() > 1 && parts[0] == PG_CATALOG {
         return builtin();
     }
@@ -270,6 +280,10 @@ fn function_oid(system: &System, name: &str) -> Option<u32> {
 fn regproc_in(call: &Call<'_>) -> Result<Cell> {
     match call.argument(0).oid().or_else(|| function_oid(call.system, call.text(0))) {
         Some(oid) => Ok(oid.into()),
+        None if builtin_oids(call.text(0)).len() > 1 => Err(Error::new(
+            SqlState::AmbiguousFunction,
+            format!("more than one function named \"{}\"", call.text(0)),
+        )),
         None => Err(Error::new(
             SqlState::UndefinedFunction,
             format!("function \"{}\" does not exist", call.text(0)),
@@ -290,7 +304,7 @@ fn regproc_out(call: &Call<'_>) -> Result<Cell> {
 /// The SQL name of the argument's type, from its field.
 fn type_of(call: &Call<'_>) -> Result<Cell> {
     let Some(field) = call.fields.first() else { return Ok(Cell::Null) };
-    let marked = field.metadata().get(crate::system::rows::PG_TYPE_KEY);
+    let marked = field.metadata().get(crate::format::PG_TYPE_KEY);
     if let Some(pg_type) = marked.and_then(|name| types::by_name(name)) {
         return Ok(types::format(pg_type.oid, -1).into());
     }

@@ -3,12 +3,12 @@
 use super::names::split_name;
 use super::{Call, Function, lenient, strict};
 use crate::error::{Error, Result};
+use crate::parser::quote_ident;
 use crate::sqlstate::SqlState;
-use crate::system::objects;
 use crate::system::rows::Cell;
 
 pub(super) const ALL: &[Function] = &[
-    strict("quote_ident", 1..=1, "text", |c| Ok(objects::quote_ident(c.text(0)).into())),
+    strict("quote_ident", 1..=1, "text", |c| Ok(quote_ident(c.text(0)).into())),
     strict("quote_literal", 1..=1, "text", |c| Ok(quote_literal(c.argument(0)).into())),
     lenient("quote_nullable", 1..=1, "text", |c| Ok(quote_literal(c.argument(0)).into())),
     strict("parse_ident", 1..=2, "_text", |c| Ok(split_name(c.text(0)).into())),
@@ -63,7 +63,7 @@ fn format(call: &Call<'_>) -> Result<Cell> {
         })?;
         match kind {
             Some('s') => out.push_str(&printed(argument)),
-            Some('I') => out.push_str(&objects::quote_ident(&printed(argument))),
+            Some('I') => out.push_str(&quote_ident(&printed(argument))),
             Some('L') => out.push_str(&quote_literal(argument)),
             other => {
                 let shown = other.map(String::from).unwrap_or_default();

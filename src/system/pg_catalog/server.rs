@@ -7,6 +7,7 @@ use crate::system::functions::signatures;
 use crate::system::objects::{BOOTSTRAP_OID, DATABASE_OID, function_oid};
 use crate::system::rows::{Cell, Rows};
 use crate::system::types;
+use std::collections::HashSet;
 
 /// PostgreSQL's number for UTF8.
 const UTF8: i32 = 6;
@@ -108,8 +109,10 @@ pub(super) fn time_zones(rows: &mut Rows) {
 }
 
 pub(super) fn functions(system: &System, rows: &mut Rows) {
-    rows.push_file(include_str!("../../../sql/system/pg_proc.tsv"));
-    for (name, arguments, result) in signatures() {
+    let known = include_str!("../../../sql/system/pg_proc.tsv");
+    rows.push_file(known);
+    let names: HashSet<&str> = known.lines().filter_map(|line| line.split('\t').nth(1)).collect();
+    for (name, arguments, result) in signatures().filter(|(name, ..)| !names.contains(name)) {
         rows.push([
             ("oid", function_oid(name).into()),
             ("proname", name.into()),

@@ -84,7 +84,7 @@ fn printed(batches: &[RecordBatch]) -> String {
             let value = |column| ScalarValue::try_from_array(column, row).expect("a row");
             let columns = batch.columns().iter().zip(batch.schema_ref().fields());
             let cells: Vec<String> = columns
-                .map(|(column, field)| match field.metadata().get(super::rows::PG_TYPE_KEY) {
+                .map(|(column, field)| match field.metadata().get(crate::format::PG_TYPE_KEY) {
                     // Vectors are printed with spaces.
                     Some(name) if name.ends_with("vector") => {
                         text(&value(column)).trim_matches(['{', '}']).replace(',', " ")

@@ -89,6 +89,10 @@ fn act(name: &str) -> Act {
             txn.apply(CatalogOp::ReplaceTable { table: Box::new(table.clone()) }).expect("applies");
             txn.change(&table.id, alter(table)).expect("changes");
         }),
+        // Metadata without an operation on the catalog: what another program may write.
+        "metadata" => Box::new(|txn, table| {
+            txn.change(&table.id, alter(table)).expect("changes");
+        }),
         "drop" => op(|t| CatalogOp::DropTable { id: t.id.clone() }),
         "create x" => Box::new(|txn, _| drop(txn.create_table(table("x")).expect("a new table"))),
         "create y" => Box::new(|txn, _| drop(txn.create_table(table("y")).expect("a new table"))),
@@ -202,6 +206,8 @@ async fn pairs_end_as_they_should_in_both_orders() {
         ("alter", "insert", LOST, LOST),
         ("alter", "delete a1", LOST, LOST),
         ("alter", "alter", LOST, LOST),
+        ("metadata", "insert", LOST, LOST),
+        ("metadata", "delete a1", LOST, LOST),
         ("drop", "insert", LOST, OK),
         ("drop", "delete a1", LOST, OK),
         ("drop", "alter", LOST, LOST),

@@ -74,6 +74,10 @@ async fn a_put_below_the_floor_is_no_commit() {
     let a = create(&slow, "a").await;
     let gate = store.hold("_cenote/log");
     let txn = begin(&slow).await;
+    let file = object_store::path::Path::from(format!("{}/mine", a.path));
+    use object_store::ObjectStoreExt;
+    slow.store().put(&file, "rows".into()).await.expect("written");
+    txn.note_file(file);
     txn.change(&a.id, insert("mine")).expect("changes");
     let committing = tokio::spawn(commit(txn));
     gate.reached().await;
@@ -86,6 +90,8 @@ async fn a_put_below_the_floor_is_no_commit() {
     let error = committing.await.expect("ends").expect_err("its key means nothing");
     assert_eq!(error.code(), SqlState::TransactionResolutionUnknown);
     assert_eq!(files(&open(dir.path()).await, &a).await, set(&["1", "2", "3"]));
+    // Whose outcome is not known may yet be committed: its files stay.
+    assert!(dir.path().join(&a.path).join("mine").exists());
 }
 
 /// Rule 2: a record that another server put but could not make durable is visible; who answers from
@@ -110,6 +116,31 @@ async fn who_answers_from_a_record_first_makes_it_durable() {
     disk.power_cut(disk.calls(), image.path()).expect("image");
     let there = open(&image.path().join("w")).await;
     assert_eq!(there.snapshot().await.expect("snapshot").seq(), seq, "it was answered from");
+}
+
+/// Rules 1 and 2: the same for records that are read after starting over from a checkpoint.
+#[tokio::test]
+async fn what_is_read_after_starting_over_is_durable() {
+    let dir = folder();
+    let base = dir.path().canonicalize().expect("path");
+    let disk = Arc::new(TraceDisk::new(&base));
+    let traced = || Options { disk: disk.clone(), ..options() };
+    let root = base.join("w");
+    let sleeper = Warehouse::open(&root, traced()).await.expect("opens");
+    let a = create(&sleeper, "a").await;
+    let dying = Warehouse::open(&root, traced()).await.expect("opens");
+    for name in ["1", "2"] {
+        write(&dying, &a, insert(name)).await.expect("commits");
+    }
+    clean_up(&root).await;
+    disk.fail_sync_after(1);
+    write(&dying, &a, insert("3")).await.expect_err("fsync failed");
+    assert_eq!(sleeper.snapshot().await.expect("reloads").seq(), 5);
+    // What clean-up did went past this disk, so that the image holds all records that are durable.
+    let image = folder();
+    disk.power_cut(disk.calls(), image.path()).expect("image");
+    let there = open(&image.path().join("w")).await;
+    assert_eq!(there.snapshot().await.expect("snapshot").seq(), 5, "it was answered from");
 }
 
 /// Rule 2: a commit that was found published is made durable before a watermark says that it is.

@@ -166,3 +166,37 @@ async fn copy_in_the_extended_protocol() {
     assert_eq!(bytes, 19 + 30_000 * (2 + 4 + 8) + 2);
     assert_eq!(client.query_one("SELECT 1::int", &[]).await.unwrap().get::<_, i32>(0), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn close_all_and_discard_all_end_what_the_protocol_has_opened() {
+    let server = Server::start().await;
+    let (mut raw, _) = Raw::open(&server).await;
+    let code = |replies: &[Reply]| error_field(replies, b'C');
+    let open = [parse("s", "SELECT value FROM generate_series(1, 9)"), bind("p", "s")].concat();
+
+    raw.send(&query("BEGIN")).await;
+    raw.until_ready().await;
+    raw.send(&[&open[..], &execute("p", 2), &sync()].concat()).await;
+    assert_eq!(kinds(&raw.until_ready().await), "12DDsZ");
+    raw.send(&query("CLOSE ALL")).await;
+    assert_eq!(kinds(&raw.until_ready().await), "CZ");
+    // The statement stays, its portal does not.
+    raw.send(&[bind("q", "s"), execute("q", 1), execute("p", 1), sync()].concat()).await;
+    let replies = raw.until_ready().await;
+    assert_eq!((kinds(&replies).as_str(), &code(&replies)[..]), ("2DsEZ", "34000"));
+    raw.send(&query("ROLLBACK")).await;
+    raw.until_ready().await;
+
+    // By the extended protocol itself, in the middle of a group.
+    let close = [parse("", "CLOSE ALL"), bind("", ""), execute("", 0)].concat();
+    let messages = [bind("p", "s"), close, execute("p", 0), sync()];
+    raw.send(&messages.concat()).await;
+    let replies = raw.until_ready().await;
+    assert_eq!((kinds(&replies).as_str(), &code(&replies)[..]), ("212CEZ", "34000"));
+
+    raw.send(&query("DISCARD ALL")).await;
+    assert_eq!(kinds(&raw.until_ready().await), "CZ");
+    raw.send(&[bind("p", "s"), sync()].concat()).await;
+    let replies = raw.until_ready().await;
+    assert_eq!((kinds(&replies).as_str(), &code(&replies)[..]), ("EZ", "26000"));
+}

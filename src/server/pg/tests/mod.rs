@@ -1,5 +1,6 @@
 //! The server against real clients and raw sockets.
 
+mod decoders;
 mod extended;
 mod hostile;
 mod simple;

@@ -1,0 +1,243 @@
+//! Functions that make much out of little: what they would make is measured before they make it.
+//!
+//! `repeat('x', 2000000000)` is a short statement. Memory that cannot be had ends the whole process,
+//! so a batch that would hold more than [`MOST`] bytes is an error of its statement instead.
+
+use crate::error::Error;
+use crate::sqlstate::SqlState;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, TimeUnit};
+use datafusion::common::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// As large as a value may be in PostgreSQL: 1 GiB, here for all values of a batch together.
+const MOST: i128 = 1 << 30;
+
+/// What a number or a point in time takes.
+const WORD: i128 = 8;
+
+/// The bytes that a call would make.
+type Measure = fn(&[ColumnarValue], usize) -> Result<i128>;
+
+/// The functions of this file, to be registered in the place of DataFusion's.
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    use datafusion::functions::{string, unicode};
+    use datafusion::functions_nested::{range, repeat};
+    let bounded = |inner: Arc<ScalarUDF>, measure| ScalarUDF::from(Bounded { inner, measure });
+    vec![
+        bounded(string::repeat(), repeated),
+        bounded(unicode::lpad(), padded),
+        bounded(unicode::rpad(), padded),
+        bounded(repeat::array_repeat_udf(), repeated),
+        bounded(range::range_udf(), series),
+        bounded(range::gen_series_udf(), series),
+    ]
+}
+
+/// A function that is measured first.
+#[derive(Debug)]
+struct Bounded {
+    inner: Arc<ScalarUDF>,
+    measure: Measure,
+}
+
+impl PartialEq for Bounded {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
+}
+
+impl Eq for Bounded {}
+
+impl Hash for Bounded {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Bounded {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let bytes = (self.measure)(&args.args, rows)?;
+        if bytes > MOST {
+            let name = self.inner.name();
+            return Err(Error::new(
+                SqlState::ProgramLimitExceeded,
+                format!("requested length too large for {name}"),
+            )
+            .detail(format!("The values of {rows} rows would take {bytes} bytes."))
+            .into());
+        }
+        if matches!(self.inner.name(), "lpad" | "rpad") {
+            not_negative(&mut args.args[1])?;
+        }
+        self.inner.invoke_with_args(args)
+    }
+}
+
+/// A text cannot be shorter than empty; DataFusion takes a negative length for a huge one.
+fn not_negative(length: &mut ColumnarValue) -> Result<()> {
+    if let ColumnarValue::Array(array) = length {
+        let numbers = cast(array, &DataType::Int64)?;
+        let least: Int64Array = numbers.as_primitive::<Int64Type>().unary(|n: i64| n.max(0));
+        *array = cast(&least, array.data_type())?;
+    }
+    Ok(())
+}
+
+/// repeat(text, n), array_repeat(element, n)
+fn repeated(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let [what, count, ..] = args else { return Ok(0) };
+    let (lengths, counts) = (Numbers::lengths(what, rows)?, Numbers::of(count, rows)?);
+    Ok((0..rows).map(|row| lengths.at(row) * counts.at(row).max(0)).sum())
+}
+
+/// lpad(text, n, fill), rpad(text, n, fill)
+fn padded(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let [_, length, ..] = args else { return Ok(0) };
+    let lengths = Numbers::of(length, rows)?;
+    Ok((0..rows).map(|row| lengths.at(row).max(0)).sum())
+}
+
+/// range(stop), range(start, stop, step) and generate_series, over numbers and times.
+fn series(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let first = match args {
+        [_] => Numbers::One(0),
+        [first, ..] => Numbers::of(first, rows)?,
+        [] => return Ok(0),
+    };
+    let last = Numbers::of(args.get(1).unwrap_or(&args[0]), rows)?;
+    let step = match args.get(2) {
+        Some(step) => Numbers::of(step, rows)?,
+        None => Numbers::One(1),
+    };
+    let count = |row| (last.at(row) - first.at(row)) / step.at(row).abs().max(1);
+    Ok((0..rows).map(|row: usize| WORD * i128::abs(count(row))).sum())
+}
+
+/// One number for each row; NULL counts as nothing.
+enum Numbers {
+    One(i128),
+    Many(Int64Array),
+}
+
+impl Numbers {
+    fn at(&self, row: usize) -> i128 {
+        match self {
+            Numbers::One(number) => *number,
+            Numbers::Many(numbers) if numbers.is_valid(row) => numbers.value(row).into(),
+            Numbers::Many(_) => 0,
+        }
+    }
+
+    /// The values themselves, times in microseconds.
+    fn of(value: &ColumnarValue, rows: usize) -> Result<Self> {
+        Self::made(value, rows, |array| {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+            let array = match array.data_type() {
+                DataType::Interval(_) => {
+                    let mdn = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+                    Arc::new(interval_micros(cast(array, &mdn)?.as_primitive()))
+                }
+                t if t.is_temporal() => cast(array, &micros)?,
+                _ => array.clone(),
+            };
+            Ok(cast(&array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+        })
+    }
+
+    /// The lengths of texts in bytes; of other values, what one takes.
+    fn lengths(value: &ColumnarValue, rows: usize) -> Result<Self> {
+        if !value.data_type().is_string() {
+            return Ok(Numbers::One(WORD));
+        }
+        Self::made(value, rows, |array| {
+            let lengths = arrow::compute::kernels::length::length(array.as_ref())?;
+            Ok(cast(&lengths, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+        })
+    }
+
+    fn made(
+        value: &ColumnarValue,
+        rows: usize,
+        make: impl FnOnce(&ArrayRef) -> Result<Int64Array>,
+    ) -> Result<Self> {
+        match value {
+            ColumnarValue::Array(array) => Ok(Numbers::Many(make(array)?)),
+            ColumnarValue::Scalar(scalar) => {
+                let one = Numbers::Many(make(&scalar.to_array_of_size(rows.min(1))?)?);
+                Ok(Numbers::One(if rows == 0 { 0 } else { one.at(0) }))
+            }
+        }
+    }
+}
+
+fn interval_micros(intervals: &IntervalMonthDayNanoArray) -> Int64Array {
+    intervals.unary(|interval| {
+        let (months, days, nanos) = IntervalMonthDayNanoType::to_parts(interval);
+        const DAY: i64 = 86_400_000_000;
+        i64::from(months) * 28 * DAY + i64::from(days) * DAY + nanos / 1000
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::common::ScalarValue;
+
+    fn text(text: &str) -> ColumnarValue {
+        ColumnarValue::Scalar(ScalarValue::from(text))
+    }
+
+    fn number(number: i64) -> ColumnarValue {
+        ColumnarValue::Scalar(ScalarValue::from(number))
+    }
+
+    #[test]
+    fn sizes_are_known_before_anything_is_made() {
+        assert_eq!(repeated(&[text("ab"), number(1_000_000_000)], 1).unwrap(), 2_000_000_000);
+        assert_eq!(repeated(&[text("ab"), number(-5)], 1).unwrap(), 0);
+        assert_eq!(repeated(&[number(7), number(10)], 1).unwrap(), 80);
+        assert_eq!(padded(&[text(""), number(500), text("-")], 3).unwrap(), 1500);
+        assert_eq!(series(&[number(1), number(1001), number(-10)], 1).unwrap(), 800);
+        let (least, most) = (number(i64::MIN), number(i64::MAX));
+        assert_eq!(series(&[least, most], 2).unwrap(), 16 * (i128::from(u64::MAX)));
+        let texts: ArrayRef =
+            Arc::new(arrow::array::StringViewArray::from(vec![Some("a"), None, Some("bcd")]));
+        assert_eq!(repeated(&[ColumnarValue::Array(texts), number(4)], 3).unwrap(), 16);
+    }
+
+    #[test]
+    fn series_of_times_count_their_steps() {
+        let day = |day| ColumnarValue::Scalar(ScalarValue::Date32(Some(day)));
+        let step = ColumnarValue::Scalar(ScalarValue::new_interval_mdn(0, 0, 1000));
+        let bytes = series(&[day(0), day(1), step], 1).unwrap();
+        assert_eq!(bytes, 8 * 86_400_000_000);
+    }
+}

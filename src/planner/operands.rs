@@ -1,0 +1,264 @@
+//! What operands are before DataFusion coerces them: whole literals are `integer` where they fit, an
+//! untyped literal takes the type beside it, a numeric beside a float is a float, and a date moved by
+//! an interval is a timestamp.
+
+use super::zones;
+use crate::catalog::SqlType;
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{ExprSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{BinaryExpr, Cast, InList};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, cast, lit};
+use datafusion::optimizer::AnalyzerRule;
+
+/// What PostgreSQL's timestamp is.
+const MICROSECONDS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// The rule of this file; it runs before DataFusion's type coercion.
+#[derive(Debug)]
+pub struct Operands;
+
+impl AnalyzerRule for Operands {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        // The two parts of a recursive query agreed on their types when they were planned.
+        if plan.exists(|p| Ok(matches!(p, LogicalPlan::RecursiveQuery(_))))? {
+            return Ok(plan);
+        }
+        plan.transform_up_with_subqueries(|plan| {
+            // LIMIT wants bigint, and VALUES keeps the schema that it was planned with.
+            if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::Values(_)) {
+                return Ok(Transformed::no(plan));
+            }
+            let mut schema = merge_schema(&plan.inputs());
+            if plan.inputs().is_empty() {
+                schema = plan.schema().as_ref().clone();
+            }
+            let preserver = NamePreserver::new(&plan);
+            let changed = plan.map_expressions(|expr| {
+                let name = preserver.save(&expr);
+                expr.transform_up(|expr| {
+                    let expr = merged_lists(zones::at_time_zone(expr, &schema));
+                    let expr = untyped_operands(expr, &schema);
+                    let expr = float_operands(expr, &schema);
+                    Ok(narrow(date_arithmetic(expr, &schema)))
+                })
+                .map(|t| t.update_data(|expr| name.restore(expr)))
+            })?;
+            // Nodes above a changed one hold its old types: every schema is computed again.
+            changed.map_data(LogicalPlan::recompute_schema)
+        })
+        .map(|t| t.data)
+    }
+
+    fn name(&self) -> &str {
+        "operands"
+    }
+}
+
+/// Two lists over one value that leave nothing: DataFusion would make that a plain truth value, but
+/// for NULL it is NULL.
+fn merged_lists(expr: Expr) -> Expr {
+    let (left, op, right) = match expr {
+        Expr::Not(inner) => match *inner {
+            Expr::InList(list) => {
+                return Expr::InList(InList { negated: !list.negated, ..list });
+            }
+            other => return Expr::Not(Box::new(other)),
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => (left, op, right),
+        other => return other,
+    };
+    if let (Expr::InList(a), Expr::InList(b)) = (left.as_ref(), right.as_ref())
+        && a.expr == b.expr
+    {
+        let disjoint = a.list.iter().all(|e| !b.list.contains(e));
+        let within = |x: &InList, y: &InList| x.list.iter().all(|e| y.list.contains(e));
+        let null = || Box::new(lit(ScalarValue::Boolean(None)));
+        let never = match (op, a.negated, b.negated) {
+            (Operator::And, false, false) => disjoint,
+            (Operator::And, false, true) => within(a, b),
+            (Operator::And, true, false) => within(b, a),
+            _ => false,
+        };
+        if never {
+            let left = Box::new(Expr::IsNull(a.expr.clone()));
+            return Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right: null() });
+        }
+        if op == Operator::Or && a.negated && b.negated && disjoint {
+            let left = Box::new(Expr::IsNotNull(a.expr.clone()));
+            return Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right: null() });
+        }
+    }
+    Expr::BinaryExpr(BinaryExpr { left, op, right })
+}
+
+/// A text literal that is compared with something of another type is read as that type.
+fn untyped_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    let wanted = |beside: &Expr| match beside.get_type(schema).ok()? {
+        // What a literal says beyond the column's scale decides the comparison.
+        DataType::Decimal128(..) => Some(SqlType::NUMERIC_DEFAULT.arrow()),
+        t @ (DataType::Boolean
+        | DataType::Date32
+        | DataType::Timestamp(..)
+        | DataType::Time64(_)
+        | DataType::Interval(_)
+        | DataType::Binary
+        | DataType::BinaryView
+        | DataType::List(_)) => Some(t),
+        t if t.is_integer() || t.is_floating() => Some(t),
+        _ => None,
+    };
+    let typed = |e: Expr, wanted: &DataType| match &e {
+        Expr::Literal(ScalarValue::Utf8(Some(_)) | ScalarValue::Utf8View(Some(_)), _) => {
+            cast(e, wanted.clone())
+        }
+        _ => e,
+    };
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
+            let (for_left, for_right) = (wanted(&right), wanted(&left));
+            let left = match for_left {
+                Some(t) => Box::new(typed(*left, &t)),
+                None => left,
+            };
+            let right = match for_right {
+                Some(t) => Box::new(typed(*right, &t)),
+                None => right,
+            };
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        Expr::Between(mut between) => {
+            if let Some(t) = wanted(&between.expr) {
+                between.low = Box::new(typed(*between.low, &t));
+                between.high = Box::new(typed(*between.high, &t));
+            }
+            Expr::Between(between)
+        }
+        Expr::InList(mut list) => {
+            if let Some(t) = wanted(&list.expr) {
+                list.list = list.list.into_iter().map(|e| typed(e, &t)).collect();
+            }
+            Expr::InList(list)
+        }
+        other => other,
+    }
+}
+
+/// A numeric beside a float is a float, as in PostgreSQL; DataFusion would make both numeric, which
+/// cannot hold large floats.
+fn float_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    let is_float = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_floating());
+    let to_float = |e: Expr| match e.get_type(schema) {
+        Ok(DataType::Decimal128(..)) => cast(e, DataType::Float64),
+        _ => e,
+    };
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (left, right) = match (is_float(&left), is_float(&right)) {
+                (true, false) => (left, Box::new(to_float(*right))),
+                (false, true) => (Box::new(to_float(*left)), right),
+                _ => (left, right),
+            };
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        Expr::Between(mut between) if is_float(&between.expr) => {
+            between.low = Box::new(to_float(*between.low));
+            between.high = Box::new(to_float(*between.high));
+            Expr::Between(between)
+        }
+        Expr::InList(mut list) if is_float(&list.expr) => {
+            list.list = list.list.into_iter().map(to_float).collect();
+            Expr::InList(list)
+        }
+        other => other,
+    }
+}
+
+/// A date plus or minus an interval is a timestamp, as in PostgreSQL; DataFusion keeps the date.
+///
+/// Compared with a date, where the interval has no part of a day, both say the same: there the date
+/// stays, so that files and row groups are skipped by the column's own statistics.
+fn date_arithmetic(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    let is_date = |e: &Expr| e.get_type(schema).is_ok_and(|t| t == DataType::Date32);
+    let is_interval =
+        |e: &Expr| e.get_type(schema).is_ok_and(|t| matches!(t, DataType::Interval(_)));
+    match expr {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::Plus | Operator::Minus),
+            right,
+        }) => {
+            if op == Operator::Minus && is_date(&left) && is_date(&right) {
+                // The days between them.
+                let days = |e: Expr| Box::new(cast(e, DataType::Int32));
+                let (left, right) = (days(*left), days(*right));
+                return Expr::BinaryExpr(BinaryExpr { left, op, right });
+            }
+            let (left, right) = if is_date(&left) && is_interval(&right) {
+                (Box::new(cast(*left, MICROSECONDS)), right)
+            } else if is_interval(&left) && is_date(&right) {
+                (left, Box::new(cast(*right, MICROSECONDS)))
+            } else {
+                (left, right)
+            };
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
+            let (left, right) = match (is_date(&left), is_date(&right)) {
+                (true, false) => (left, Box::new(back_to_date(*right, &is_date))),
+                (false, true) => (Box::new(back_to_date(*left, &is_date)), right),
+                _ => (left, right),
+            };
+            // DataFusion would compare in nanoseconds, which end in the year 2262.
+            let is_timestamp = |e: &Expr| e.get_type(schema).is_ok_and(|t| t == MICROSECONDS);
+            let (left, right) = match (is_date(&left), is_date(&right)) {
+                (true, false) if is_timestamp(&right) => {
+                    (Box::new(cast(*left, MICROSECONDS)), right)
+                }
+                (false, true) if is_timestamp(&left) => {
+                    (left, Box::new(cast(*right, MICROSECONDS)))
+                }
+                _ => (left, right),
+            };
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        Expr::Between(mut between) if is_date(&between.expr) => {
+            between.low = Box::new(back_to_date(*between.low, &is_date));
+            between.high = Box::new(back_to_date(*between.high, &is_date));
+            Expr::Between(between)
+        }
+        other => other,
+    }
+}
+
+/// What [`date_arithmetic`] made of a date and a constant of whole days or months, undone.
+fn back_to_date(expr: Expr, is_date: &dyn Fn(&Expr) -> bool) -> Expr {
+    let whole = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _) if i.nanoseconds == 0);
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if whole(&right) => {
+            let left = match *left {
+                Expr::Cast(Cast { expr: date, field })
+                    if is_date(&date) && *field.data_type() == MICROSECONDS =>
+                {
+                    date
+                }
+                other => Box::new(other),
+            };
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        other => other,
+    }
+}
+
+fn narrow(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => match i32::try_from(n) {
+            Ok(n) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(n)), metadata)),
+            Err(_) => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(n)), metadata)),
+        },
+        other => Transformed::no(other),
+    }
+}

@@ -1,0 +1,1 @@
+"""Cenote beside other engines: random statements and SELECTs, predicates against themselves, and transfers under kill -9."""
