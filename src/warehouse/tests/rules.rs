@@ -187,6 +187,28 @@ async fn a_put_that_did_nothing_is_tried_again() {
     assert_eq!(files(&warehouse, &a).await, set(&["1", "2"]));
 }
 
+/// Rule 3: cancel and disconnect drop the future of a COMMIT, which goes on.
+#[tokio::test]
+async fn dropping_the_future_of_a_commit_does_not_stop_it() {
+    let dir = folder();
+    let (warehouse, store) = held(dir.path()).await;
+    let a = create(&warehouse, "a").await;
+    let gate = store.hold("_cenote/log");
+    let txn = begin(&warehouse).await;
+    txn.change(&a.id, insert("1")).expect("changes");
+    {
+        let committing = std::pin::pin!(commit(txn));
+        tokio::select! {
+            _ = committing => panic!("it is held"),
+            () = gate.reached() => {}
+        }
+    }
+    gate.open();
+    // The next commit waits for the one before it.
+    write(&warehouse, &a, insert("2")).await.expect("commits");
+    assert_eq!(files(&warehouse, &a).await, set(&["1", "2"]));
+}
+
 /// Rule 7: who loses a key stamps the time anew, above that of the winner, in the record and in the bodies.
 #[tokio::test]
 async fn a_lost_put_is_stamped_anew() {
