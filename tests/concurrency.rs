@@ -205,6 +205,48 @@ fn appends_never_conflict() {
 }
 
 #[test]
+fn appends_conflict_with_a_change_only_if_it_may_have_read_them() {
+    let server = Server::fresh();
+    run(async {
+        let client = server.connect().await;
+        execute(&client, "CREATE TABLE t (id bigint, n bigint)").await;
+        execute(&client, "INSERT INTO t VALUES (1, 0), (2, 0)").await;
+        let other = server.connect().await;
+        for (row, stands) in [(1000, true), (1, false)] {
+            execute(&client, "BEGIN; UPDATE t SET n = n + 1 WHERE id <= 2").await;
+            execute(&other, &format!("INSERT INTO t VALUES ({row}, 0)")).await;
+            let committed = client.batch_execute("COMMIT").await;
+            match stands {
+                true => committed.expect("no row of the append was read"),
+                false => assert_eq!(sqlstate(committed), "40001"),
+            }
+        }
+        assert_eq!(number(&client, "SELECT count(*) FROM t WHERE n = 1").await, 2);
+
+        // Outside of a block: a change that lost runs again, and one that did not need not.
+        const ROUNDS: i64 = 20;
+        let appending = tokio::spawn(async move {
+            for n in 0..ROUNDS {
+                execute(&other, &format!("INSERT INTO t VALUES ({}, 0)", 2000 + n)).await;
+                execute(&other, &format!("INSERT INTO t VALUES (3, {n})")).await;
+            }
+        });
+        let mut rounds = 0;
+        while !appending.is_finished() || rounds < ROUNDS {
+            execute(&client, "UPDATE t SET n = n + 1 WHERE id = 2").await;
+            execute(&client, "UPDATE t SET n = n + 100 WHERE id = 3 AND n < 100").await;
+            rounds += 1;
+        }
+        appending.await.expect("the appends");
+        execute(&client, "UPDATE t SET n = n + 100 WHERE id = 3 AND n < 100").await;
+        assert_eq!(number(&client, "SELECT n FROM t WHERE id = 2").await, 1 + rounds);
+        let all = "SELECT count(*) FROM t WHERE id = 3 AND n BETWEEN 100 AND 119";
+        assert_eq!(number(&client, all).await, ROUNDS, "no row was missed, none changed twice");
+    });
+    server.stop();
+}
+
+#[test]
 fn a_training_that_loses_at_its_commit_leaves_a_failed_run() {
     let server = Server::fresh();
     run(async {

@@ -27,6 +27,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
+use object_store::path::Path;
 use parquet::arrow::RowNumber;
 use std::sync::{Arc, OnceLock};
 
@@ -113,6 +114,11 @@ impl DeltaTableScan {
     /// The live files; `__file` is an index into them.
     pub fn files(&self) -> &[Arc<Add>] {
         &self.files
+    }
+
+    /// Where the table stands in its store.
+    pub fn prefix(&self) -> &Path {
+        &self.location.prefix
     }
 
     /// The files of these indices as the scan reads them, with statistics.

@@ -14,6 +14,7 @@ mod checked;
 mod commits;
 mod execute;
 mod files;
+mod filters;
 mod functions;
 mod literals;
 mod ml_functions;
@@ -46,8 +47,9 @@ pub use services::{Limits, Services};
 pub use types::sql_type_of;
 pub use watch::watched;
 
-use crate::catalog::{CatalogState, Dependency, Pin};
+use crate::catalog::{CatalogState, Dependency, Pin, Table};
 use crate::delta::TableState;
+use crate::delta::predicate::Predicate;
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
 use crate::sqlstate::SqlState;
@@ -380,5 +382,27 @@ impl Planned {
     ) -> Result<SendableRecordBatchStream> {
         let plan = watch::watched(self.physical().await?, canceller)?;
         execute::stream(services, plan, self.state.task_ctx(), canceller)
+    }
+
+    /// Runs the plan of a change as [`stream`](Self::stream) does; also gives the rows of the table to be
+    /// changed that it looks at.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream).
+    pub async fn stream_changes(
+        &self,
+        services: &Arc<Services>,
+        canceller: &Canceller,
+        target: &Table,
+    ) -> Result<(SendableRecordBatchStream, Predicate)> {
+        let optimized = self.state.optimize(&self.plan)?;
+        // Once as the target, and again if a subquery or a view names it.
+        let named = self.reads.pins.iter().any(|pin| pin.table == target.id);
+        let prefix = services.warehouse.location(target)?.prefix;
+        let reads = filters::rows_read(&optimized, target, &prefix, 1 + usize::from(named))?;
+        let planner = self.state.query_planner();
+        let plan = planner.create_physical_plan(&optimized, &self.state).await?;
+        let plan = watch::watched(plan, canceller)?;
+        Ok((execute::stream(services, plan, self.state.task_ctx(), canceller)?, reads))
     }
 }

@@ -6,6 +6,8 @@
 mod cancel;
 mod copy;
 mod engine;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use crate::format::CopyOptions;

@@ -1,4 +1,4 @@
-//! An object store that fails on demand: one operation, or everything after it.
+//! An object store that fails on demand: one operation, or everything after it; and one that waits on demand.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,10 +6,11 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,27 @@ impl Fault {
 #[derive(Debug)]
 pub struct FaultStore {
     inner: Arc<dyn ObjectStore>,
-    plan: Mutex<Plan>,
+    plan: Arc<Mutex<Plan>>,
+    gate: Mutex<Option<(String, Gate)>>,
+}
+
+/// A put that waits until a test has done something else meanwhile.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    reached: Arc<Semaphore>,
+    opened: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// Waits until the put has come.
+    pub async fn reached(&self) {
+        let _ = self.reached.acquire().await;
+    }
+
+    /// Lets the put go on.
+    pub fn open(&self) {
+        self.opened.add_permits(1);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +79,7 @@ enum Verdict {
 impl FaultStore {
     /// A store that does not fail yet.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { inner, plan: Mutex::default() })
+        Arc::new(Self { inner, plan: Arc::default(), gate: Mutex::default() })
     }
 
     /// The number of operations since the last [`arm`](Self::arm), the failed ones included.
@@ -76,22 +97,47 @@ impl FaultStore {
         *self.plan() = Plan { fault, ..Plan::default() };
     }
 
+    /// Holds the next put below a folder until the gate is opened.
+    pub fn hold(&self, folder: &str) -> Gate {
+        let gate =
+            Gate { reached: Arc::new(Semaphore::new(0)), opened: Arc::new(Semaphore::new(0)) };
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((folder.to_owned(), gate.clone()));
+        gate
+    }
+
+    async fn wait(&self, location: &Path) {
+        let held = {
+            let mut held = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            held.take_if(|(folder, _)| location.as_ref().starts_with(folder.as_str()))
+        };
+        if let Some((_, gate)) = held {
+            gate.reached.add_permits(1);
+            let _ = gate.opened.acquire().await;
+        }
+    }
+
     fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn judge(&self, verb: &str, path: Option<&Path>) -> Verdict {
-        let mut plan = self.plan();
-        let number = plan.count;
-        plan.count += 1;
-        plan.trace.push(format!("{verb} {}", path.map_or("", Path::as_ref)));
-        if plan.dead {
+        self.plan().judge(verb, path)
+    }
+}
+
+impl Plan {
+    fn judge(&mut self, verb: &str, path: Option<&Path>) -> Verdict {
+        let number = self.count;
+        self.count += 1;
+        self.trace.push(format!("{verb} {}", path.map_or("", Path::as_ref)));
+        if self.dead {
             return Verdict::Refuse;
         }
-        let Some((_, fault)) = plan.fault.filter(|(at, _)| *at == number) else {
+        let Some((_, fault)) = self.fault.filter(|(at, _)| *at == number) else {
             return Verdict::Pass;
         };
-        plan.dead = matches!(fault, Fault::DeadBefore | Fault::DeadAfter | Fault::Torn);
+        self.dead = matches!(fault, Fault::DeadBefore | Fault::DeadAfter | Fault::Torn);
         match fault {
             Fault::Before | Fault::DeadBefore => Verdict::Refuse,
             Fault::After | Fault::DeadAfter => Verdict::LoseAnswer,
@@ -133,6 +179,7 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
+        self.wait(location).await;
         match self.judge("put", Some(location)) {
             Verdict::Tear => {
                 let whole = Bytes::from(payload);
@@ -149,10 +196,11 @@ impl ObjectStore for FaultStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        under!(
+        let inner = under!(
             self.judge("multipart", Some(location)),
             self.inner.put_multipart_opts(location, opts)
-        )
+        )?;
+        Ok(Box::new(FaultUpload { inner, plan: self.plan.clone(), location: location.clone() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -193,5 +241,37 @@ impl ObjectStore for FaultStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         under!(self.judge("copy", Some(to)), self.inner.copy_opts(from, to, options))
+    }
+}
+
+/// An upload whose parts and whose end are operations like any other.
+#[derive(Debug)]
+struct FaultUpload {
+    inner: Box<dyn MultipartUpload>,
+    plan: Arc<Mutex<Plan>>,
+    location: Path,
+}
+
+impl FaultUpload {
+    fn judge(&self, verb: &str) -> Verdict {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.judge(verb, Some(&self.location))
+    }
+}
+
+#[async_trait]
+impl MultipartUpload for FaultUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let verdict = self.judge("part");
+        let part = self.inner.put_part(data);
+        Box::pin(async move { under!(verdict, part) })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        under!(self.judge("complete"), self.inner.complete())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        under!(self.judge("abort"), self.inner.abort())
     }
 }

@@ -14,7 +14,7 @@ mod upload;
 
 pub use disk::{Disk, OsDisk};
 pub use durable::DurableStore;
-pub use fault::{Fault, FaultStore};
+pub use fault::{Fault, FaultStore, Gate};
 pub use power::TraceDisk;
 pub use probe::put_if_absent_test;
 pub use scratch::{Alone, SCRATCH_FOLDER};

@@ -2,10 +2,11 @@
 //!
 //! The model is the least that POSIX promises: a file's content survives if the file was fsynced
 //! after it was written, a name survives if its folder was fsynced after it appeared, and a name
-//! that survives without its content is an empty file.
+//! that survives without its content is an empty file. What was not fsynced may survive all the
+//! same, each name and each file by chance.
 
 use super::{Disk, OsDisk};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,10 +54,24 @@ impl TraceDisk {
     /// # Errors
     /// What writing the image answers.
     pub fn power_cut(&self, calls: usize, image: &Path) -> io::Result<()> {
+        self.power_cut_with(calls, image, &mut || false)
+    }
+
+    /// The same, but what need not survive does if `survives` says so: the disk wrote it early.
+    ///
+    /// # Errors
+    /// What writing the image answers.
+    pub fn power_cut_with(
+        &self,
+        calls: usize,
+        image: &Path,
+        survives: &mut dyn FnMut() -> bool,
+    ) -> io::Result<()> {
         let mut model = Model::default();
         for call in self.lock().iter().take(calls) {
             model.apply(call);
         }
+        model.survive(survives);
         model.write(&self.base, image)
     }
 
@@ -139,7 +154,7 @@ struct Content {
     durable: Vec<u8>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Node {
     Folder,
     File(usize),
@@ -193,6 +208,31 @@ impl Model {
         match self.names.get(path) {
             Some(Node::File(number)) => self.files.get_mut(*number),
             _ => None,
+        }
+    }
+
+    /// Makes durable what survives though nothing promised it.
+    fn survive(&mut self, survives: &mut dyn FnMut() -> bool) {
+        for content in &mut self.files {
+            if content.written != content.durable && survives() {
+                content.durable.clone_from(&content.written);
+            }
+        }
+        let paths: BTreeSet<&PathBuf> =
+            self.names.keys().chain(self.durable_names.keys()).collect();
+        let changed: Vec<PathBuf> = paths
+            .into_iter()
+            .filter(|path| self.names.get(*path) != self.durable_names.get(*path))
+            .cloned()
+            .collect();
+        for path in changed {
+            if !survives() {
+                continue;
+            }
+            match self.names.get(&path).copied() {
+                Some(node) => self.durable_names.insert(path, node),
+                None => self.durable_names.remove(&path),
+            };
         }
     }
 

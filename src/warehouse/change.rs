@@ -2,41 +2,40 @@
 
 use crate::delta::TableState;
 use crate::delta::actions::{Action, Add, Metadata, Protocol, Remove, Txn};
+use crate::delta::predicate::{Columns, Predicate};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The rows of a table that a statement's outcome depends on.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum ReadSet {
     /// None: an INSERT of given rows.
     #[default]
     Nothing,
-    /// Those in files for which this is true; it must be true where it cannot tell.
-    Matching(Arc<dyn Fn(&Add) -> bool + Send + Sync>),
+    /// Those that a predicate means.
+    Matching(Predicate),
     /// All.
     Everything,
 }
 
 impl ReadSet {
-    /// True if rows of this file may be among them.
-    pub fn covers(&self, add: &Add) -> bool {
-        match self {
-            ReadSet::Nothing => false,
-            ReadSet::Matching(may_match) => may_match(add),
-            ReadSet::Everything => true,
+    /// True if rows of this file may be among them; always, if the columns are not known.
+    pub fn covers(&self, add: &Add, columns: Option<&Columns>) -> bool {
+        match (self, columns) {
+            (ReadSet::Nothing, _) => false,
+            (ReadSet::Matching(predicate), Some(columns)) => predicate.may_match(add, columns),
+            (ReadSet::Matching(_), None) | (ReadSet::Everything, _) => true,
         }
     }
-}
 
-impl std::fmt::Debug for ReadSet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ReadSet::Nothing => "Nothing",
-            ReadSet::Matching(_) => "Matching(…)",
-            ReadSet::Everything => "Everything",
-        })
+    /// As it stands in a record; nothing if nothing was read.
+    pub(super) fn predicate(&self) -> Option<Predicate> {
+        match self {
+            ReadSet::Nothing => None,
+            ReadSet::Matching(predicate) => Some(predicate.clone()),
+            ReadSet::Everything => Some(Predicate::True),
+        }
     }
 }
 

@@ -305,6 +305,7 @@ impl Warehouse {
                 keys: Vec::new(),
                 ops: Vec::new(),
                 tables: BTreeMap::new(),
+                reads: BTreeMap::new(),
                 quarantine: [(id.to_owned(), quarantine.clone())].into(),
                 info: serde_json::Map::new(),
             };

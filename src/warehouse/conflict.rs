@@ -11,6 +11,7 @@ use super::record::TxnRecord;
 use crate::catalog::TableId;
 use crate::delta::TableState;
 use crate::delta::actions::{Action, Add};
+use crate::delta::predicate::Columns;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub(super) struct TableAccess<'a> {
     pub(super) exclusive: bool,
     /// The table as the transaction began, if it is at hand.
     pub(super) base: Option<Arc<TableState>>,
+    /// Its columns, which the predicates are about.
+    pub(super) columns: Option<Columns>,
 }
 
 /// What a winner did to a table.
@@ -121,7 +124,7 @@ impl TableAccess<'_> {
     fn reads_meet(&self, theirs: &Theirs<'_>) -> bool {
         let reads: Vec<_> =
             self.changes.iter().map(|c| &c.reads).chain(self.reads.iter().copied()).collect();
-        let covered = |add: &Add| reads.iter().any(|r| r.covers(add));
+        let covered = |add: &Add| reads.iter().any(|r| r.covers(add, self.columns.as_ref()));
         if theirs.added.iter().any(|add| add.data_change && covered(add)) {
             return true;
         }

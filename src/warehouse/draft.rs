@@ -8,6 +8,7 @@ use super::record::{DeltaCommit, TxnRecord};
 use super::snapshot::Snapshot;
 use super::transaction::{Work, quarantined};
 use crate::catalog::{CatalogOp, CatalogState, Dependency, OpContext, TableId};
+use crate::delta::predicate::{Columns, Predicate};
 use crate::delta::{TableState, actions};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -72,6 +73,7 @@ impl Draft {
             reads: self.work.reads.iter().filter(|(t, _)| t == id).map(|(_, r)| r).collect(),
             exclusive: self.work.held.contains(id),
             base: self.base(id),
+            columns: self.columns(id),
         };
         let changed = self.work.changes.iter().map(|(t, _)| t);
         let read = self.work.reads.iter().map(|(t, _)| t);
@@ -81,6 +83,25 @@ impl Draft {
             tables: tables.into_iter().map(|id| (id.clone(), access(id))).collect(),
         };
         conflict::check(&mine, winner, seq, &|id| self.snapshot.table_name(id))
+    }
+
+    fn columns(&self, id: &str) -> Option<Columns> {
+        let table = self.snapshot.catalog().table(id)?;
+        Some(Columns { schema: table.schema(), partition_by: table.partition_by.clone() })
+    }
+
+    /// What it read of each table, each predicate once.
+    fn reads(&self) -> BTreeMap<TableId, Vec<Predicate>> {
+        let mut reads: BTreeMap<TableId, Vec<Predicate>> = BTreeMap::new();
+        let by_changes = self.work.changes.iter().map(|(id, change)| (id, &change.reads));
+        for (id, read) in by_changes.chain(self.work.reads.iter().map(|(id, read)| (id, read))) {
+            let Some(predicate) = read.predicate() else { continue };
+            let known = reads.entry(id.clone()).or_default();
+            if !known.contains(&predicate) {
+                known.push(predicate);
+            }
+        }
+        reads
     }
 
     fn base(&self, id: &str) -> Option<Arc<TableState>> {
@@ -165,6 +186,7 @@ impl Draft {
             keys,
             ops,
             tables,
+            reads: self.reads(),
             quarantine: BTreeMap::new(),
             info,
         })

@@ -44,6 +44,7 @@ pub(super) fn record(warehouse: &str, owner: &str, time: i64) -> Result<Record> 
         keys: Vec::new(),
         ops,
         tables: commits,
+        reads: BTreeMap::new(),
         quarantine: BTreeMap::new(),
         info,
     };

@@ -2,6 +2,7 @@
 
 use super::envelope;
 use crate::catalog::{CatalogOp, TableId};
+use crate::delta::predicate::Predicate;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ pub struct TxnRecord {
     /// Delta commits by table, ascending.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<TableId, Vec<DeltaCommit>>,
+    /// The rows of tables that it read to change them, also if it changed none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reads: BTreeMap<TableId, Vec<Predicate>>,
     /// Tables that a foreign commit has broken into.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub quarantine: BTreeMap<TableId, Quarantine>,
@@ -180,6 +184,7 @@ mod tests {
                 keys: vec!["w:table:x".into()],
                 ops: vec![CatalogOp::DropSchema { name: "s".into() }],
                 tables: [("x".to_owned(), vec![commit])].into(),
+                reads: [("x".to_owned(), vec![Predicate::IsNull("c".into())])].into(),
                 quarantine: BTreeMap::new(),
                 info: serde_json::Map::new(),
             }],

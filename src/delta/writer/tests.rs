@@ -195,3 +195,47 @@ async fn properties_choose_compression_and_size() {
     assert!(t.show("SELECT sum(a) AS n FROM t").await.contains("| 3 |"));
     assert!(compression("brotli").is_err());
 }
+
+/// Two row groups of more than a part each: every store operation of the upload fails once.
+#[tokio::test]
+async fn a_file_in_parts_is_written_whole_or_not_at_all() {
+    use crate::store::{Fault, FaultStore};
+    use arrow::array::{ArrayRef, BinaryArray};
+    use object_store::memory::InMemory;
+    const GROUP: usize = 70;
+    let columns = vec![Column::new("raw", SqlType::Bytea)];
+    let schema = TestTable::new(columns.clone(), &[]).target.schema;
+    let mut noise = vec![0_u8; 128 << 10];
+    rand::RngCore::fill_bytes(&mut rand::rng(), &mut noise);
+    let values: ArrayRef = Arc::new(BinaryArray::from_iter_values((0..2 * GROUP).map(|i| {
+        // No two alike, for a dictionary would make them small.
+        noise[0] = u8::try_from(i).expect("small");
+        noise.clone()
+    })));
+    let values = arrow::compute::cast(&values, schema.field(0).data_type()).expect("bytes");
+    let rows = RecordBatch::try_new(schema, vec![values]).expect("rows");
+
+    let attempt = async |fault| {
+        let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let store = FaultStore::new(Arc::clone(&inner));
+        store.arm(fault);
+        let mut table = TestTable::on(store.clone(), columns.clone(), &[]);
+        table.target.row_group_rows = GROUP;
+        let written = write(stream_of(vec![rows.clone()]), &table.target).await;
+        let named: Vec<_> = inner.list(None).collect().await;
+        (written, store.trace(), named.into_iter().map(|m| m.expect("lists")).collect::<Vec<_>>())
+    };
+    let (written, trace, named) = attempt(None).await;
+    let written = written.expect("it is written");
+    assert_eq!((written.len(), named.len()), (1, 1));
+    assert_eq!(named[0].size, u64::try_from(written[0].size).expect("a size"));
+    assert!(trace.iter().filter(|o| o.starts_with("part ")).count() >= 2, "{trace:?}");
+    for (at, operation) in trace.iter().enumerate() {
+        for fault in [Fault::Before, Fault::DeadAfter] {
+            let (written, _, named) = attempt(Some((at as u64, fault))).await;
+            assert!(written.is_err(), "{fault:?} at {operation}");
+            let ended = operation.starts_with("complete ") && fault == Fault::DeadAfter;
+            assert_eq!(named.len(), usize::from(ended), "{fault:?} at {operation}");
+        }
+    }
+}

@@ -156,7 +156,7 @@ pub async fn carry_out(
         pool: cx.services().memory_pool().clone(),
         now_ms: cx.environment.now.timestamp_millis(),
     };
-    let mut stream = planned.stream(cx.services(), cx.canceller).await?;
+    let (mut stream, reads) = planned.stream_changes(cx.services(), cx.canceller, table).await?;
     if table.feature.is_some() {
         // Rows that a feature table loses are kept: the changes are needed twice.
         let schema = stream.schema();
@@ -189,7 +189,11 @@ pub async fn carry_out(
             ("numUpdatedRows", json!(outcome.updated.to_string())),
             ("numInsertedRows", json!(outcome.inserted.to_string())),
         ]),
-        reads: ReadSet::Everything,
+        // The check of a feature table's keys looks at all of them.
+        reads: match is_merge && table.feature.is_some() {
+            true => ReadSet::Everything,
+            false => ReadSet::Matching(reads),
+        },
         exclusive: false,
     };
     cx.transaction.change(&table.id, table_change)?;

@@ -265,21 +265,6 @@ async fn a_large_body_is_staged_and_read_back() {
 }
 
 #[tokio::test]
-async fn dropping_the_future_of_a_commit_does_not_stop_it() {
-    let dir = folder();
-    let warehouse = open(dir.path()).await;
-    let a = create(&warehouse, "a").await;
-    let txn = begin(&warehouse).await;
-    txn.change(&a.id, insert("1")).expect("changes");
-    let mut commit = Box::pin(commit(txn));
-    assert!(futures::poll!(commit.as_mut()).is_pending());
-    drop(commit);
-    // The next commit waits for the one before it.
-    write(&warehouse, &a, insert("2")).await.expect("commits");
-    assert_eq!(files(&warehouse, &a).await, set(&["1", "2"]));
-}
-
-#[tokio::test]
 async fn a_table_with_a_change_feed_is_refused() {
     let dir = folder();
     let warehouse = open(dir.path()).await;

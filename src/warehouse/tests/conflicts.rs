@@ -26,7 +26,7 @@ fn alter(table: &Table) -> TableChange {
 fn act(name: &str) -> Act {
     match name {
         // The table holds the files a1, a2 and b1.
-        "insert" => on_table(|| insert(&random_id())),
+        "insert" => on_table(|| insert(&format!("z{}", random_id()))),
         "delete a1" => on_table(|| change("DELETE", vec![remove("a1")], reading("a1"))),
         "delete b1" => on_table(|| change("DELETE", vec![remove("b1")], reading("b1"))),
         "update a*, none" => on_table(|| change("UPDATE", vec![], reading("a"))),
@@ -47,6 +47,36 @@ fn act(name: &str) -> Act {
                 ReadSet::Nothing,
             )
         }),
+        // Reads all files of a, changes none: what a MERGE does that only inserts.
+        "merge a" => {
+            on_table(|| change("MERGE", vec![add(&format!("y{}", random_id()))], reading("a")))
+        }
+        "delete all" => on_table(|| {
+            let all = vec![remove("a1"), remove("a2"), remove("b1")];
+            change("DELETE", all, ReadSet::Everything)
+        }),
+        "overwrite" => on_table(|| TableChange {
+            exclusive: true,
+            ..change(
+                "WRITE",
+                vec![remove("a1"), remove("a2"), remove("b1"), add(&random_id())],
+                ReadSet::Nothing,
+            )
+        }),
+        // The state that the table had before b1 came.
+        "restore" => on_table(|| TableChange {
+            exclusive: true,
+            ..change("RESTORE", vec![remove("b1")], ReadSet::Nothing)
+        }),
+        "load by app" => on_table(|| {
+            let txn = crate::delta::actions::Txn {
+                app_id: "loader".into(),
+                version: 1,
+                last_updated: None,
+            };
+            let actions = vec![add(&format!("z{}", random_id())), Action::Txn(txn)];
+            change("WRITE", actions, ReadSet::Nothing)
+        }),
         "truncate" => on_table(|| TableChange {
             exclusive: true,
             ..change(
@@ -57,6 +87,10 @@ fn act(name: &str) -> Act {
         }),
         "alter" => Box::new(|txn, table| {
             txn.apply(CatalogOp::ReplaceTable { table: Box::new(table.clone()) }).expect("applies");
+            txn.change(&table.id, alter(table)).expect("changes");
+        }),
+        // Metadata without an operation on the catalog: what another program may write.
+        "metadata" => Box::new(|txn, table| {
             txn.change(&table.id, alter(table)).expect("changes");
         }),
         "drop" => op(|t| CatalogOp::DropTable { id: t.id.clone() }),
@@ -138,7 +172,7 @@ async fn pairs_end_as_they_should_in_both_orders() {
     // One, other: what becomes of the other if one wins, and of one if the other wins.
     let table = [
         ("insert", "insert", OK, OK),
-        ("insert", "delete a1", OK, OK), // its name is random hexadecimal, never a1
+        ("insert", "delete a1", OK, OK),
         ("insert a", "update all a", LOST, OK),
         ("insert a", "delete b1", OK, OK),
         ("delete a1", "delete a1", LOST, LOST),
@@ -152,12 +186,28 @@ async fn pairs_end_as_they_should_in_both_orders() {
         ("compact a", "delete b1", OK, OK),
         ("compact a", "insert a", OK, OK),
         ("compact a", "truncate", LOST, LOST),
+        ("compact a", "update all a", LOST, LOST),
+        ("compact a", "merge a", OK, OK),
+        ("compact a", "delete all", LOST, LOST),
+        ("compact a", "overwrite", LOST, LOST),
+        ("compact a", "restore", LOST, OK),
+        ("delete a1", "merge a", LOST, OK),
+        ("delete b1", "merge a", OK, OK),
+        ("delete all", "delete all", LOST, LOST),
+        ("insert", "delete all", LOST, OK),
+        ("insert", "overwrite", LOST, OK),
+        ("insert", "restore", LOST, OK),
+        ("overwrite", "delete a1", LOST, LOST),
+        ("load by app", "load by app", LOST, LOST),
+        ("load by app", "insert", OK, OK),
         ("truncate", "insert", OK, LOST), // rows that TRUNCATE did not see must not survive it unseen
         ("truncate", "truncate", LOST, LOST),
         ("truncate", "delete a1", LOST, LOST),
         ("alter", "insert", LOST, LOST),
         ("alter", "delete a1", LOST, LOST),
         ("alter", "alter", LOST, LOST),
+        ("metadata", "insert", LOST, LOST),
+        ("metadata", "delete a1", LOST, LOST),
         ("drop", "insert", LOST, OK),
         ("drop", "delete a1", LOST, OK),
         ("drop", "alter", LOST, LOST),

@@ -8,12 +8,14 @@ mod conflicts;
 mod crash;
 mod opening;
 mod publishing;
+mod rules;
 mod servers;
 mod speed;
 
 use super::*;
 use crate::catalog::{Column, QualifiedName, SqlType, Table, random_id};
 use crate::delta::actions::{Action, Add};
+use crate::delta::predicate::{Comparison, Predicate};
 use crate::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FsPath;
@@ -34,7 +36,7 @@ pub(super) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// A table `public.<name>` with one column.
+/// A table `public.<name>`; column `file` holds the name of the file that a row stands in.
 pub(super) fn table(name: &str) -> Table {
     let id = random_id();
     Table {
@@ -42,7 +44,7 @@ pub(super) fn table(name: &str) -> Table {
         id,
         oid: 0,
         name: QualifiedName::new("public", name),
-        columns: vec![Column::new("id", SqlType::BigInt)],
+        columns: vec![Column::new("id", SqlType::BigInt), Column::new("file", SqlType::Text)],
         checks: vec![],
         partition_by: vec![],
         properties: BTreeMap::new(),
@@ -60,7 +62,9 @@ pub(super) fn add(path: &str) -> Action {
         size: 10,
         modification_time: 0,
         data_change: true,
-        stats: Some("{\"numRecords\":1}".into()),
+        stats: Some(format!(
+            r#"{{"numRecords":1,"minValues":{{"file":"{path}"}},"maxValues":{{"file":"{path}"}}}}"#
+        )),
         tags: None,
         deletion_vector: None,
     })
@@ -94,8 +98,12 @@ pub(super) fn insert(path: &str) -> TableChange {
 }
 
 /// Reads the files whose names begin like this.
-pub(super) fn reading(prefix: &'static str) -> ReadSet {
-    ReadSet::Matching(Arc::new(move |add| add.path.starts_with(prefix)))
+pub(super) fn reading(prefix: &str) -> ReadSet {
+    let end = |comparison, value: String| Predicate::Compare("file".into(), comparison, value);
+    ReadSet::Matching(Predicate::And(vec![
+        end(Comparison::GreaterOrEqual, prefix.into()),
+        end(Comparison::Less, format!("{prefix}\u{10FFFF}")),
+    ]))
 }
 
 pub(super) async fn begin(warehouse: &Arc<Warehouse>) -> Transaction {

@@ -58,7 +58,7 @@ async fn a_commit_of_someone_else_quarantines_the_table_and_only_it() {
 #[tokio::test]
 async fn a_promise_that_someone_broke_is_a_warning_and_a_quarantine() {
     let dir = folder();
-    let wrap: WrapStore = Arc::new(|inner| Arc::new(Intruder { inner }) as _);
+    let wrap: WrapStore = Arc::new(|inner| Arc::new(Tricky { inner, trick: Trick::Intrudes }) as _);
     let intruded = Options { wrap_store: Some(wrap), ..options() };
     let warehouse = Warehouse::open(dir.path(), intruded).await.expect("opens");
     let a = create(&warehouse, "a").await;
@@ -95,29 +95,48 @@ async fn commits_to_a_table_that_was_dropped_are_published_too() {
     assert_eq!(error.code(), SqlState::UndefinedTable);
 }
 
-/// Someone else writes version 1 of a table right before we do.
+/// What a store does that it should not.
 #[derive(Debug)]
-struct Intruder {
-    inner: Arc<dyn object_store::ObjectStore>,
+pub(super) enum Trick {
+    /// Someone else writes version 1 of a table right before we do.
+    Intrudes,
+    /// Put-if-absent overwrites.
+    Careless,
 }
 
-impl std::fmt::Display for Intruder {
+/// A store that plays a trick.
+#[derive(Debug)]
+pub(super) struct Tricky {
+    pub(super) inner: Arc<dyn object_store::ObjectStore>,
+    pub(super) trick: Trick,
+}
+
+impl std::fmt::Display for Tricky {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Intruder")
+        write!(f, "Tricky")
     }
 }
 
 #[async_trait::async_trait]
-impl object_store::ObjectStore for Intruder {
+impl object_store::ObjectStore for Tricky {
     async fn put_opts(
         &self,
         location: &object_store::path::Path,
         payload: object_store::PutPayload,
         opts: object_store::PutOptions,
     ) -> object_store::Result<object_store::PutResult> {
-        if location.as_ref().ends_with("_delta_log/00000000000000000001.json") {
-            let body = "{\"commitInfo\":{}}\n".into();
-            let _ = self.inner.put_opts(location, body, opts.clone()).await;
+        match self.trick {
+            Trick::Intrudes
+                if location.as_ref().ends_with("_delta_log/00000000000000000001.json") =>
+            {
+                let body = "{\"commitInfo\":{}}\n".into();
+                let _ = self.inner.put_opts(location, body, opts.clone()).await;
+            }
+            Trick::Intrudes => {}
+            Trick::Careless => {
+                let overwrite = object_store::PutMode::Overwrite.into();
+                return self.inner.put_opts(location, payload, overwrite).await;
+            }
         }
         self.inner.put_opts(location, payload, opts).await
     }
