@@ -134,6 +134,10 @@ pub(super) fn planned(message: &str) -> Option<Error> {
             format!("function {name} does not exist in FROM"),
         ));
     }
+    if lower.starts_with("in/exist") && lower.contains("can only be used in") {
+        let what = "a subquery with IN or EXISTS in this place";
+        return Some(Error::unsupported(what, "Compute it in the select list of a subquery."));
+    }
     let (code, text) = if lower.starts_with("limit must be") {
         (SqlState::InvalidRowCountInLimit, "LIMIT must not be negative".to_owned())
     } else if lower.starts_with("offset must be") {

@@ -107,6 +107,7 @@ const CLAUSES: &[(&str, &[&str], &str)] = &[
     ("TRUNCATE", &["RESTART", "IDENTITY"], "There are no sequences; leave it out."),
     ("TRUNCATE", &["CONTINUE", "IDENTITY"], "There are no sequences; leave it out."),
     ("COPY", &["WHERE"], "Use INSERT INTO t SELECT * FROM read_csv('file') WHERE …."),
+    ("COPY", &["FORCE_QUOTE"], "Name the columns: FORCE_QUOTE (a, b)."),
     ("COPY", &["PROGRAM"], "Pipe the data through COPY … FROM STDIN."),
     ("CREATE", &["INHERITS"], "Use a view over UNION ALL."),
     ("CREATE", &["TABLESPACE"], "The warehouse is one folder."),

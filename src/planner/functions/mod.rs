@@ -26,9 +26,14 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
     for function in overrides::all() {
         state.register_udf(function)?;
     }
-    for function in
-        [text::length(), text::similar_pattern(), text::same(), time::extract(), math::div()]
-    {
+    for function in [
+        text::length(),
+        text::octet_length(),
+        text::similar_pattern(),
+        text::same(),
+        time::extract(),
+        math::div(),
+    ] {
         state.register_udf(function)?;
     }
     let uuid = datafusion::functions::string::uuid();

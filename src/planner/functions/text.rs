@@ -15,19 +15,7 @@ use std::sync::{Arc, LazyLock};
 /// `length(x)`: characters of a text, bytes of a bytea.
 pub(super) fn length() -> Arc<ScalarUDF> {
     fn returns(args: &ReturnFieldArgs<'_>) -> Result<DataType> {
-        match args.arg_fields[0].data_type() {
-            t if t.is_string() || t.is_binary() || t.is_null() => Ok(DataType::Int32),
-            t => {
-                let shown = crate::catalog::SqlType::from_arrow(t)
-                    .map_or_else(|_| t.to_string(), |t| t.to_string());
-                Err(Error::new(
-                    SqlState::UndefinedFunction,
-                    format!("function length({shown}) does not exist"),
-                )
-                .hint("Cast the argument to text.")
-                .into())
-            }
-        }
+        length_type("length", args)
     }
     fn body(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
@@ -41,6 +29,37 @@ pub(super) fn length() -> Arc<ScalarUDF> {
         Ok(Arc::new(lengths))
     }
     Plain::udf("length", 1, returns, body)
+}
+
+/// The length of a text or a bytea is an integer; nothing else has one.
+fn length_type(name: &str, args: &ReturnFieldArgs<'_>) -> Result<DataType> {
+    match args.arg_fields[0].data_type() {
+        t if t.is_string() || t.is_binary() || t.is_null() => Ok(DataType::Int32),
+        t => {
+            let shown = crate::catalog::SqlType::from_arrow(t)
+                .map_or_else(|_| t.to_string(), |t| t.to_string());
+            Err(Error::new(
+                SqlState::UndefinedFunction,
+                format!("function {name}({shown}) does not exist"),
+            )
+            .hint("Cast the argument to text.")
+            .into())
+        }
+    }
+}
+
+/// `octet_length(x)`: bytes, of a text in UTF-8.
+pub(super) fn octet_length() -> Arc<ScalarUDF> {
+    fn returns(args: &ReturnFieldArgs<'_>) -> Result<DataType> {
+        length_type("octet_length", args)
+    }
+    fn body(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {
+        let bytes = cast(&arrays[0], &DataType::BinaryView)?;
+        let count = |v: &[u8]| i32::try_from(v.len()).unwrap_or(i32::MAX);
+        let lengths: Int32Array = bytes.as_binary_view().iter().map(|v| v.map(count)).collect();
+        Ok(Arc::new(lengths))
+    }
+    Plain::udf("octet_length", 1, returns, body)
 }
 
 /// `bytea || bytea`
