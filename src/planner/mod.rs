@@ -14,6 +14,7 @@ mod checked;
 mod commits;
 mod execute;
 mod files;
+mod instants;
 mod literals;
 mod ml_functions;
 pub mod models;

@@ -1,7 +1,7 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{bounded, checked, operands, types};
+use super::{bounded, checked, instants, operands, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -170,6 +170,8 @@ fn register_functions(state: &mut SessionState) -> Result<()> {
     for function in bounded::functions() {
         state.register_udf(Arc::new(function))?;
     }
+    let to_timestamp = instants::to_timestamp(state.config_options());
+    state.register_udf(Arc::new(to_timestamp))?;
     let sign = datafusion::functions::math::signum();
     state.register_udf(Arc::new(sign.as_ref().clone().with_aliases(["sign"])))?;
     Ok(())
