@@ -102,11 +102,15 @@ fn from_arrow(error: ArrowError) -> Error {
         ArrowError::InvalidArgumentError(message) if message.contains("too large to store") => {
             overflow(&message)
         }
-        ArrowError::InvalidArgumentError(message) if message.contains("non-UTF-8") => Error::new(
-            SqlState::CharacterNotInRepertoire,
-            "invalid byte sequence for encoding \"UTF8\"",
-        )
-        .detail(sentence(&message)),
+        ArrowError::InvalidArgumentError(message)
+            if message.contains("non-UTF-8") || message.contains("non UTF-8") =>
+        {
+            Error::new(
+                SqlState::CharacterNotInRepertoire,
+                "invalid byte sequence for encoding \"UTF8\"",
+            )
+            .detail(sentence(&message))
+        }
         ArrowError::CsvError(message) => Error::new(SqlState::BadCopyFileFormat, message),
         ArrowError::IoError(message, source) => Error::from(source).with_message(message),
         ArrowError::ComputeError(message) => from_compute(&message),

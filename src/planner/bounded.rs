@@ -8,7 +8,7 @@ use crate::sqlstate::SqlState;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, TimeUnit};
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
@@ -33,6 +33,8 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         bounded(string::repeat(), repeated),
         bounded(unicode::lpad(), padded),
         bounded(unicode::rpad(), padded),
+        bounded(string::replace(), replaced),
+        bounded(string::levenshtein(), compared),
         bounded(repeat::array_repeat_udf(), repeated),
         bounded(range::range_udf(), series),
         bounded(range::gen_series_udf(), series),
@@ -91,7 +93,7 @@ impl ScalarUDFImpl for Bounded {
                 SqlState::ProgramLimitExceeded,
                 format!("requested length too large for {name}"),
             )
-            .detail(format!("The values of {rows} rows would take {bytes} bytes."))
+            .detail(format!("{rows} rows would take {bytes} bytes."))
             .into());
         }
         if matches!(self.inner.name(), "lpad" | "rpad") {
@@ -103,10 +105,16 @@ impl ScalarUDFImpl for Bounded {
 
 /// A text cannot be shorter than empty; DataFusion takes a negative length for a huge one.
 fn not_negative(length: &mut ColumnarValue) -> Result<()> {
-    if let ColumnarValue::Array(array) = length {
+    let least = |array: &ArrayRef| -> Result<ArrayRef> {
         let numbers = cast(array, &DataType::Int64)?;
         let least: Int64Array = numbers.as_primitive::<Int64Type>().unary(|n: i64| n.max(0));
-        *array = cast(&least, array.data_type())?;
+        Ok(cast(&least, array.data_type())?)
+    };
+    match length {
+        ColumnarValue::Array(array) => *array = least(array)?,
+        ColumnarValue::Scalar(scalar) => {
+            *scalar = ScalarValue::try_from_array(&least(&scalar.to_array()?)?, 0)?;
+        }
     }
     Ok(())
 }
@@ -123,6 +131,36 @@ fn padded(args: &[ColumnarValue], rows: usize) -> Result<i128> {
     let [_, length, ..] = args else { return Ok(0) };
     let lengths = Numbers::of(length, rows)?;
     Ok((0..rows).map(|row| lengths.at(row).max(0)).sum())
+}
+
+/// replace(text, from, to): counted only where it might be much.
+fn replaced(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let [text, from, to] = args else { return Ok(0) };
+    let lengths = [text, from, to].map(|a| Numbers::lengths(a, rows));
+    let [texts, froms, tos] = lengths;
+    let (texts, froms, tos) = (texts?, froms?, tos?);
+    let at_most = |row| texts.at(row) * (1 + tos.at(row) / froms.at(row).max(1));
+    let most: i128 = (0..rows).map(at_most).sum();
+    if most <= MOST {
+        return Ok(most);
+    }
+    let strings = |a: &ColumnarValue| cast(&a.clone().into_array(rows)?, &DataType::LargeUtf8);
+    let (text, from) = (strings(text)?, strings(from)?);
+    let (text, from) = (text.as_string::<i64>(), from.as_string::<i64>());
+    let counted = text.iter().zip(from).enumerate().map(|(row, pair)| match pair {
+        (Some(text), Some(from)) if !from.is_empty() => {
+            texts.at(row) + tos.at(row) * text.matches(from).count() as i128
+        }
+        _ => texts.at(row),
+    });
+    Ok(counted.sum())
+}
+
+/// levenshtein(a, b) makes nothing, but compares each character with each other one.
+fn compared(args: &[ColumnarValue], rows: usize) -> Result<i128> {
+    let [a, b, ..] = args else { return Ok(0) };
+    let (a, b) = (Numbers::lengths(a, rows)?, Numbers::lengths(b, rows)?);
+    Ok((0..rows).map(|row| a.at(row) * b.at(row)).sum())
 }
 
 /// range(stop), range(start, stop, step) and generate_series, over numbers and times.
@@ -209,7 +247,6 @@ fn interval_micros(intervals: &IntervalMonthDayNanoArray) -> Int64Array {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::common::ScalarValue;
 
     fn text(text: &str) -> ColumnarValue {
         ColumnarValue::Scalar(ScalarValue::from(text))
@@ -231,6 +268,16 @@ mod tests {
         let texts: ArrayRef =
             Arc::new(arrow::array::StringViewArray::from(vec![Some("a"), None, Some("bcd")]));
         assert_eq!(repeated(&[ColumnarValue::Array(texts), number(4)], 3).unwrap(), 16);
+    }
+
+    #[test]
+    fn a_replacement_is_counted_where_it_might_be_much() {
+        let long = text(&"y".repeat(100_000));
+        let same = [text(&"x".repeat(100_000)), text("x"), long.clone()];
+        assert_eq!(replaced(&same, 1).unwrap(), 100_000 + 10_000_000_000);
+        let rare = [text(&format!("{}x", "-".repeat(99_999))), text("x"), long];
+        assert_eq!(replaced(&rare, 1).unwrap(), 200_000);
+        assert_eq!(replaced(&[text("abc"), text(""), text("d")], 2).unwrap(), 12);
     }
 
     #[test]

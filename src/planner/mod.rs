@@ -16,6 +16,7 @@ mod execute;
 mod files;
 mod filters;
 mod functions;
+mod instants;
 mod literals;
 mod ml_functions;
 pub mod models;

@@ -1,7 +1,7 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{bounded, checked, functions, operands, postgres, types};
+use super::{bounded, checked, functions, instants, operands, postgres, types};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -188,6 +188,8 @@ fn register_functions(state: &mut SessionState) -> Result<()> {
     for function in bounded::functions() {
         state.register_udf(Arc::new(function))?;
     }
+    let to_timestamp = instants::to_timestamp(state.config_options());
+    state.register_udf(Arc::new(to_timestamp))?;
     functions::register(state)?;
     let sign = datafusion::functions::math::signum();
     state.register_udf(Arc::new(sign.as_ref().clone().with_aliases(["sign"])))?;

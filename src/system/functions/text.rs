@@ -101,7 +101,8 @@ fn json_object(call: &Call<'_>) -> Result<Cell> {
 /// Bytes in the largest unit that keeps two digits, as PostgreSQL rounds them.
 fn size_pretty(call: &Call<'_>) -> Result<Cell> {
     const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
-    let Some(mut size) = call.argument(0).int() else { return Ok(Cell::Null) };
+    // Wider than the argument, whose least value has no opposite.
+    let Some(mut size) = call.argument(0).int().map(i128::from) else { return Ok(Cell::Null) };
     let mut unit = 0;
     // The last bit decides how a half is rounded, so one more is kept until the unit is known.
     while size.abs() >= if unit == 0 { 10240 } else { 20480 - 1 } && unit + 1 < UNITS.len() {
