@@ -18,6 +18,7 @@ mod filters;
 mod functions;
 mod instants;
 mod literals;
+mod membership;
 mod ml_functions;
 pub mod models;
 mod names;

@@ -198,6 +198,7 @@ impl VisitorMut for Rewriter<'_> {
             return ControlFlow::Break(failure);
         }
         super::values::spread(&mut query.body);
+        super::membership::spell_out(&mut query.body);
         names::name_columns(query, self.depth == 0);
         self.depth += 1;
         ControlFlow::Continue(())
