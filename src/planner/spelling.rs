@@ -216,7 +216,10 @@ impl Speller<'_> {
                     && matches!(function.args, FunctionArguments::None) =>
             {
                 let zone = self.zone.replace('\'', "''");
-                Ok(ast::parse_expression(&format!("now() AT TIME ZONE '{zone}'")).ok())
+                Ok(ast::parse_expression(&format!(
+                    "CAST(to_local_time(now() AT TIME ZONE '{zone}') AS timestamp)"
+                ))
+                .ok())
             }
             _ => Ok(None),
         }
