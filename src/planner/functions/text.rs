@@ -28,7 +28,9 @@ pub(super) fn length() -> Arc<ScalarUDF> {
         };
         Ok(Arc::new(lengths))
     }
-    Plain::udf("length", 1, returns, body)
+    // DataFusion's own has this name, and the others for aliases: all of them are replaced.
+    let length = Plain::udf("character_length", 1, returns, body);
+    Arc::new(length.as_ref().clone().with_aliases(["length", "char_length"]))
 }
 
 /// The length of a text or a bytea is an integer; nothing else has one.
