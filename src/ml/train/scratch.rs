@@ -53,8 +53,11 @@ pub(super) struct SpoolWriter<'a> {
     n_rows: u64,
     batches: Vec<RecordBatch>,
     reservation: MemoryReservation,
-    file: Option<(Arc<dyn SpillFile>, StreamWriter<Box<dyn SpillWriter>>)>,
+    file: Option<Spilling>,
 }
+
+/// A file, and the writer of batches into it.
+type Spilling = (Arc<dyn SpillFile>, StreamWriter<Box<dyn SpillWriter>>);
 
 /// The batches of a sort, for a thread that may wait.
 pub(super) struct Sorted {

@@ -83,10 +83,12 @@ fn floats(args: &ScalarFunctionArgs) -> Result<Vec<Float64Array>> {
 /// 2201E for what has no logarithm.
 pub(super) fn check_logarithm(args: &ScalarFunctionArgs) -> Result<()> {
     for value in floats(args)?.iter().flat_map(|a| a.iter().flatten()) {
-        let what = match value {
-            v if v == 0.0 => "zero",
-            v if v < 0.0 => "a negative number",
-            _ => continue,
+        let what = if value == 0.0 {
+            "zero"
+        } else if value < 0.0 {
+            "a negative number"
+        } else {
+            continue;
         };
         let message = format!("cannot take logarithm of {what}");
         return Err(Error::new(SqlState::InvalidArgumentForLogarithm, message).into());
