@@ -220,6 +220,9 @@ impl TableProvider for DeltaTableScan {
             )));
         // Row groups and pages are skipped by it; which rows pass is decided above the scan.
         let schema = self.layout.table_schema.table_schema();
+        let in_files =
+            |f: &&&Expr| f.column_refs().iter().all(|c| self.columns.index_of(&c.name).is_ok());
+        let others: Vec<&Expr> = others.iter().filter(in_files).copied().collect();
         if let Some(predicate) = prune::physical(state, &others, schema)? {
             source = source.with_predicate(predicate);
         }
