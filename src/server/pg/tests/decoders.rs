@@ -20,7 +20,7 @@ pub(super) fn generator() -> StdRng {
 
 /// One of each message, well formed.
 pub(super) fn messages() -> Vec<Vec<u8>> {
-    let two = b"\0\0\0\x02\0\0\0\x01\0\x02\0\0\0\x011\xff\xff\xff\xff\0\x01\0\0";
+    let two = b"\0\x02\0\0\0\x01\0\x02\0\0\0\x011\xff\xff\xff\xff\0\x01\0\0";
     vec![
         query("SELECT 1"),
         message(b'P', b"s\0SELECT $1::int, $2\0\0\x02\0\0\0\x17\0\0\0\0"),
