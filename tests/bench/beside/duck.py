@@ -5,8 +5,9 @@ from pathlib import Path
 import duckdb
 import duckdb_extension_delta
 
+Connection = duckdb.DuckDBPyConnection
 
-def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(folder: Path | None = None) -> Connection:
     """A connection with the delta extension; it spills into `folder`."""
     connection = duckdb.connect()
     [extension] = Path(duckdb_extension_delta.__file__).parent.glob("extensions/*/delta.duckdb_extension")
@@ -16,6 +17,6 @@ def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def attach(connection: duckdb.DuckDBPyConnection, name: str, table: Path) -> None:
+def attach(connection: Connection, name: str, table: Path) -> None:
     """Gives a Delta table a name: a view over delta_scan, which reads the newest version each time."""
     connection.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM delta_scan('{table}')")

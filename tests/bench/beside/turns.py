@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -10,10 +11,10 @@ class Side:
     """One of the compared: `run` is timed, `prepare` before each run is not. `run` returns its answer."""
 
     name: str
-    run: Callable[[], object]
+    run: Callable[[], Any]
     prepare: Callable[[], object] | None = None
 
-    def timed(self) -> tuple[float, object]:
+    def timed(self) -> tuple[float, Any]:
         """The seconds of one run, and its answer."""
         if self.prepare:
             self.prepare()
@@ -27,7 +28,7 @@ class Turns:
     """Seconds by side, one a round, and the last answers."""
 
     seconds: dict[str, list[float]]
-    answers: dict[str, object]
+    answers: dict[str, Any]
 
 
 def in_turn(sides: Sequence[Side], rounds: int, warm: bool = True) -> Turns:

@@ -16,8 +16,8 @@ from ..bench import Bench
 from ..cenote import Server, table_folder
 from ..turns import Side
 
-# Eight files or so, so that "in one file" means something.
-PROPERTIES = "TBLPROPERTIES ('delta.targetFileSize' = '32mb')"
+# At scale 1: eight files or so, so that "in one file" means something.
+FILE_BYTES = 32 << 20
 KEYS = "t.l_orderkey = s.l_orderkey AND t.l_linenumber = s.l_linenumber"
 
 
@@ -43,7 +43,7 @@ def run(bench: Bench) -> None:
         for number, share in enumerate(shares):
             schema = f"dml{number}"
             connection.execute(f"CREATE SCHEMA {schema}")
-            tpch.create(connection, schema, "lineitem", PROPERTIES)
+            tpch.create(connection, schema, "lineitem", f"TBLPROPERTIES ('delta.targetFileSize' = '{int(FILE_BYTES * bench.scale)}')")
             connection.execute(f"COPY {schema}.lineitem FROM '{data / 'lineitem'}.parquet'")
             ours = table_folder(folder / "cenote", schema, "lineitem")
             theirs = _copy_without_fence(ours, folder / schema)
@@ -68,7 +68,7 @@ def _statements(bench: Bench, connection: psycopg.Connection[Any], table: str, p
 
     compare("UPDATE",
             lambda: connection.execute(f"UPDATE {table} SET l_quantity = l_quantity + 1, l_comment = 'changed' WHERE {part('Cenote')}"),
-            lambda: peer.update({"l_quantity": "l_quantity + 1", "l_comment": "'changed'"}, part("deltalake")))
+            lambda: peer.update({"l_quantity": "l_quantity + 1", "l_comment": "'changed'"}, predicate=part("deltalake")))
     compare("DELETE",
             lambda: connection.execute(f"DELETE FROM {table} WHERE {part('Cenote')}"),
             lambda: peer.delete(part("deltalake")))

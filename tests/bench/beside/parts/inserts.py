@@ -1,9 +1,8 @@
 """Single-row INSERTs in autocommit with full durability, early and late in a table's life, and a scan after them."""
 
 import os
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow
@@ -23,10 +22,8 @@ PEER_BLOCK, PEER_LATE = 10, 300
 
 
 def run(bench: Bench) -> None:
-    """Measures the disk, the INSERTs and the scan."""
+    """Measures the INSERTs and the scan."""
     folder = bench.folder("inserts")
-    fsync = _fsync_seconds(folder)
-    bench.report.add(Figure("inserts", "write and fsync of 4 KiB in a new file", fsync))
     bin = postgres.programs()
     with Server(bench.binary, folder / "cenote") as server:
         if bin:
@@ -41,38 +38,40 @@ def _measure(bench: Bench, server: Server, peer: postgres.Postgres | None, folde
     ours = Rows.by_statement(server)
     theirs = Rows.by_statement(peer) if peer else None
     delta = Rows.by_deltalake(folder / "deltalake")
-    for version, delta_version in ((EARLY, EARLY), (LATE, PEER_LATE)):
-        ours.fill(version)
-        sides = [Side("Cenote", lambda: ours.add(BLOCK))]
-        if theirs:
-            theirs.fill(version)
-            sides.append(Side("PostgreSQL 15", lambda: theirs.add(BLOCK)))
-        delta.fill(delta_version)
-        sides.append(Side("deltalake", lambda: delta.add(PEER_BLOCK)))
-        turns = in_turn(sides, bench.rounds, warm=False)
-        per_row = {name: [s / BLOCK for s in seconds] for name, seconds in turns.seconds.items()}
-        per_row["deltalake"] = [s / PEER_BLOCK for s in turns.seconds["deltalake"]]
-        late = version == LATE
-        name = f"INSERT of a row at version {version:,}"
-        if late:
-            bench.report.add(Figure("inserts", f"{name}, beside version {EARLY}", per_row["Cenote"], "itself", early, ratio_goal=1.1))
-        else:
-            early = per_row["Cenote"]
-            bench.report.add(Figure("inserts", name, early, count=1, value_goal=1 / 300))
-        if theirs:
-            bench.report.add(Figure("inserts", name, per_row["Cenote"], "PostgreSQL 15", per_row["PostgreSQL 15"], count=1))
-        where = f"deltalake at {delta_version}" if late else "deltalake"
-        bench.report.add(Figure("inserts", name, per_row["Cenote"], where, per_row["deltalake"], count=1))
+    early = _block(bench, EARLY, EARLY, folder, ours, theirs, delta, value_goal=1 / 300)
+    late = _block(bench, LATE, PEER_LATE, folder, ours, theirs, delta)
+    name = f"INSERT of a row at version {LATE:,}"
+    bench.report.add(Figure("inserts", name, late, f"itself at version {EARLY}", early, ratio_goal=1.1))
     _scan(bench, ours, theirs, delta)
+
+
+def _block(bench: Bench, version: int, delta_version: int, folder: Path, ours: "Rows", theirs: "Rows | None", delta: "Rows",
+           value_goal: float | None = None) -> list[float]:
+    """Measures blocks of INSERTs from a version on, and answers with our seconds a row."""
+    tables = [(ours, version, BLOCK), *([(theirs, version, BLOCK)] if theirs else []), (delta, delta_version, PEER_BLOCK)]
+    sides, sizes = [Side("fsync", lambda: _durable_writes(folder))], {"fsync": BLOCK}
+    for table, rows, size in tables:
+        table.fill(rows)
+        sides.append(Side(table.name, partial(table.add, size)))
+        sizes[table.name] = size
+    turns = in_turn(sides, bench.rounds, warm=False)
+    per_row = {name: [s / sizes[name] for s in seconds] for name, seconds in turns.seconds.items()}
+    name, mine = f"INSERT of a row at version {version:,}", per_row[ours.name]
+    bench.report.add(Figure("inserts", name, mine, "a new file of 4 KiB with fsync", per_row["fsync"], count=1, value_goal=value_goal))
+    for table, rows, _ in tables[1:]:
+        peer = table.name if rows == version else f"{table.name} at {rows}"
+        bench.report.add(Figure("inserts", name, mine, peer, per_row[table.name], count=1))
+    return mine
 
 
 def _scan(bench: Bench, ours: "Rows", theirs: "Rows | None", delta: "Rows") -> None:
     for rows in filter(None, (ours, theirs, delta)):
         assert rows.scan() == (rows.count, sum(range(rows.count))), f"{rows.name}: {rows.scan()} of {rows.count} rows"
-    sides = [Side(rows.name, rows.scan) for rows in filter(None, (ours, theirs))]
-    turns = in_turn(sides, bench.rounds)
-    bench.report.add(Figure("inserts", f"scan of {ours.count:,} rows after them", turns.seconds["Cenote"],
-                            *(("PostgreSQL 15", turns.seconds["PostgreSQL 15"]) if theirs else ()), value_goal=0.3))
+    turns = in_turn([Side(rows.name, rows.scan) for rows in filter(None, (ours, theirs))], bench.rounds)
+    name = f"scan of {ours.count:,} rows after them"
+    bench.report.add(Figure("inserts", name, turns.seconds[ours.name], value_goal=0.3))
+    if theirs:
+        bench.report.add(Figure("inserts", name, turns.seconds[ours.name], theirs.name, turns.seconds[theirs.name]))
 
 
 class Rows:
@@ -126,14 +125,11 @@ class Rows:
         self.add(rows - self.count)
 
 
-def _fsync_seconds(folder: Path) -> list[float]:
-    """What one small durable write costs here, the median of 40, five times."""
-    def once(number: int) -> float:
-        start = time.perf_counter()
-        file = os.open(folder / f"fsync-{number}", os.O_CREAT | os.O_WRONLY)
-        os.write(file, bytes(4096))
-        os.fsync(file)
-        os.close(file)
-        return time.perf_counter() - start
-
-    return [statistics.median(once(40 * block + i) for i in range(40)) for block in range(5)]
+def _durable_writes(folder: Path) -> None:
+    """As many small durable writes as a block has rows: what the disk alone would take for one each."""
+    for number in range(BLOCK):
+        path = folder / f"durable-{number}"
+        with path.open("wb") as file:
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+        path.unlink()

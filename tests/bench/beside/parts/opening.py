@@ -28,7 +28,7 @@ def run(bench: Bench) -> None:
             assert answer == (rows,), answer
 
     def sql() -> None:
-        command = [bench.binary, "sql", "--data", folder, "--format", "csv", "-c", query]
+        command = [str(bench.binary), "sql", "--data", str(folder), "--format", "csv", "-c", query]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert said.split() == ["count", str(rows)], said
 

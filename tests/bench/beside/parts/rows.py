@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def _fifty_million(bench: Bench, server: Server) -> None:
                                 unit="MiB", ratio_goal=1.1))
 
 
-def _results(connection: psycopg.Connection[Any]):  # type: ignore[no-untyped-def]
+def _results(connection: psycopg.Connection[Any]) -> Iterator[int]:
     raw = connection.pgconn
     raw.set_chunked_rows_mode(CHUNK_ROWS)
     while result := raw.get_result():
@@ -139,17 +139,17 @@ def _results(connection: psycopg.Connection[Any]):  # type: ignore[no-untyped-de
         result.clear()
 
 
-def _stream(connection: psycopg.Connection[Any], query: str):  # type: ignore[no-untyped-def]
+def _stream(connection: psycopg.Connection[Any], query: str) -> Iterator[int]:
     connection.pgconn.send_query_params(query.encode(), None)
     yield from _results(connection)
 
 
-def _stream_simple(connection: psycopg.Connection[Any], query: str):  # type: ignore[no-untyped-def]
+def _stream_simple(connection: psycopg.Connection[Any], query: str) -> Iterator[int]:
     connection.pgconn.send_query(query.encode())
     yield from _results(connection)
 
 
-def _stream_copy(connection: psycopg.Connection[Any], query: str):  # type: ignore[no-untyped-def]
+def _stream_copy(connection: psycopg.Connection[Any], query: str) -> Iterator[int]:
     with connection.cursor().copy(f"COPY ({query}) TO STDOUT") as copy:
         rows = 0
         for chunk in copy:
