@@ -1,0 +1,1 @@
+"""One file a part: what it measures stands in its first lines."""
