@@ -26,7 +26,7 @@ use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::basic::{Compression, ZstdLevel};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The table property that names the compression of new files.
 pub const COMPRESSION_PROPERTY: &str = "delta.parquet.compression.codec";
@@ -48,6 +48,10 @@ const PENDING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Encoded pages that open files may hold together, in bytes; beyond it the largest is finished.
 const OPEN_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Encoders that work side by side; asking the system takes longer than encoding a row.
+static THREADS: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
 
 /// Where and how the files of a table are written.
 #[derive(Debug, Clone)]
@@ -89,7 +93,7 @@ impl WriteTarget {
             compression: compression(property(COMPRESSION_PROPERTY).unwrap_or("snappy"))?,
             file_size,
             row_group_rows: ROW_GROUP_ROWS,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: *THREADS,
         })
     }
 

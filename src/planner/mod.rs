@@ -299,18 +299,21 @@ impl<'a> Planner<'a> {
         rewritten: &rewrite::Rewritten,
     ) -> Result<SessionState> {
         use datafusion::execution::FunctionRegistry;
-        let base = self.environment.services.base();
-        let mut builder =
-            datafusion::execution::session_state::SessionStateBuilder::new_from_existing(
-                base.clone(),
-            );
-        let mut config = base.config().clone();
+        // A builder would register every function anew, which takes longer than planning an INSERT.
+        let mut state = self.environment.services.base().clone();
+        let config = state.config_mut();
         config.options_mut().execution.time_zone = Some(self.environment.time_zone.clone());
         if let Some(n) = self.environment.target_partitions {
-            config = config.with_target_partitions(n);
+            config.options_mut().execution.target_partitions = n;
         }
-        builder = builder.with_config(config).with_catalog_list(catalog.into_list());
-        let mut state = builder.build();
+        let config = config.options().clone();
+        let bound = state.scalar_functions().values();
+        let bound: Vec<_> =
+            bound.filter_map(|f| f.inner().with_updated_config(&config)).map(Arc::new).collect();
+        for function in bound {
+            state.register_udf(function)?;
+        }
+        state.register_catalog_list(catalog.into_list());
         state.execution_props_mut().query_execution_start_time = Some(self.environment.now);
         for function in &rewritten.functions {
             state.register_udf(function.clone())?;

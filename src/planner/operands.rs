@@ -42,7 +42,7 @@ impl AnalyzerRule for Operands {
                 expr.transform_up(|expr| {
                     let expr = merged_lists(zones::at_time_zone(expr, &schema));
                     let expr = untyped_operands(expr, &schema);
-                    let expr = float_operands(expr, &schema);
+                    let expr = in_common(float_operands(expr, &schema), &schema);
                     Ok(narrow(date_arithmetic(expr, &schema)))
                 })
                 .map(|t| t.update_data(|expr| name.restore(expr)))
@@ -164,17 +164,56 @@ fn float_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
             };
             Expr::BinaryExpr(BinaryExpr { left, op, right })
         }
-        Expr::Between(mut between) if is_float(&between.expr) => {
-            between.low = Box::new(to_float(*between.low));
-            between.high = Box::new(to_float(*between.high));
-            Expr::Between(between)
-        }
-        Expr::InList(mut list) if is_float(&list.expr) => {
-            list.list = list.list.into_iter().map(to_float).collect();
-            Expr::InList(list)
-        }
         other => other,
     }
+}
+
+/// The operands of BETWEEN, IN, CASE and the functions that answer with one of their arguments, in the
+/// type that PostgreSQL finds for them: numerics beside a float are floats, dates beside a timestamp
+/// timestamps. DataFusion would choose numeric, and nanoseconds, which end in the year 2262.
+fn in_common(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    let wanted = |operands: &[&Expr]| {
+        let types: Vec<_> = operands.iter().filter_map(|e| e.get_type(schema).ok()).collect();
+        let has = |wanted: &dyn Fn(&DataType) -> bool| types.iter().any(wanted);
+        if has(&DataType::is_floating) && has(&|t| matches!(t, DataType::Decimal128(..))) {
+            return Some((DataType::Float64, SqlType::NUMERIC_DEFAULT.arrow()));
+        }
+        (has(&|t| *t == MICROSECONDS) && has(&|t| *t == DataType::Date32))
+            .then_some((MICROSECONDS, DataType::Date32))
+    };
+    let cast_all = |operands: Vec<&mut Expr>| {
+        let Some((to, from)) = wanted(&operands.iter().map(|e| &**e).collect::<Vec<_>>()) else {
+            return;
+        };
+        for operand in operands {
+            let found = operand.get_type(schema);
+            if found.is_ok_and(|t| std::mem::discriminant(&t) == std::mem::discriminant(&from)) {
+                *operand = cast(std::mem::take(operand), to.clone());
+            }
+        }
+    };
+    let mut expr = expr;
+    match &mut expr {
+        Expr::Between(b) => cast_all(vec![&mut *b.expr, &mut *b.low, &mut *b.high]),
+        Expr::InList(list) => {
+            cast_all(std::iter::once(&mut *list.expr).chain(&mut list.list).collect());
+        }
+        Expr::Case(case) => {
+            if let Some(operand) = &mut case.expr {
+                let whens = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+                cast_all(std::iter::once(&mut **operand).chain(whens).collect());
+            }
+            let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+            cast_all(thens.chain(case.else_expr.as_deref_mut()).collect());
+        }
+        Expr::ScalarFunction(call)
+            if ["coalesce", "greatest", "least", "nullif"].contains(&call.func.name()) =>
+        {
+            cast_all(call.args.iter_mut().collect());
+        }
+        _ => {}
+    }
+    expr
 }
 
 /// A date plus or minus an interval is a timestamp, as in PostgreSQL; DataFusion keeps the date.

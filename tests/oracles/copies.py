@@ -211,6 +211,7 @@ class Copies:
 
 # Parts of delta-rs's messages, and what it cannot do.
 DELTA_LIMITS = {
+    "to Timestamp(ns): converted value exceeds": "delta-rs compares dates with timestamps in nanoseconds",
     "Unable to convert expression to string": "delta-rs cannot write the expression into its history",
     "Invalid comparison operation": "delta-rs compares statistics only with the column's own type",
     "Can't cast value": "delta-rs compares statistics only with the column's own type",

@@ -42,12 +42,6 @@ FAULTS = {
                                    (1,)),
     "grouping sets of expressions": Fault(["SELECT count(*) FROM (SELECT n + 1, count(*) FROM (VALUES (1)) AS v(n) "
                                            "GROUP BY ROLLUP (n + 1)) AS d"], (2,)),
-    # NOT IN is NULL where a NULL stands in the subquery and no value is equal; unless it is a condition by itself, and
-    # its left side a column, it is true.
-    "NULL in NOT IN": Fault(
-        ["CREATE TABLE {} (n integer)", "INSERT INTO {} VALUES (1), (NULL)",
-         "SELECT (SELECT count(*) FROM {} WHERE 5 NOT IN (SELECT n FROM {})), "
-         "(SELECT count(*) FROM {} WHERE n NOT IN (SELECT n FROM {} WHERE n IS NULL) OR n = 7)"], (0, 0)),
     "aggregates of two orders": Fault(
         ["CREATE TABLE {} (a text, b text)", "INSERT INTO {} VALUES ('x', 'y')",
          "SELECT string_agg(a, '|' ORDER BY a), string_agg(b, '|' ORDER BY b) FROM {}"], ("x", "y")),
