@@ -77,6 +77,37 @@ fn training_and_sorting_stay_within_the_memory_limit() {
 }
 
 #[test]
+fn a_join_of_more_than_the_limit_is_done_by_sorting() {
+    let folder = temporary_folder();
+    let server = Server::start_with(&folder.path().join("warehouse"), &LIMIT);
+    run(async {
+        let client = server.connect().await;
+        // 32 bytes in each of a million rows: no hash table of them fits.
+        execute(
+            &client,
+            "CREATE TABLE wide AS SELECT n, n * 7 % 1000003 AS k, n * 1.5::double precision AS x, n + 1 AS y
+             FROM generate_series(1, 1000000) AS s(n);
+             CREATE TABLE also AS SELECT * FROM wide",
+        )
+        .await;
+        let sql = "SELECT sum(a.y + b.y)::double precision FROM wide AS a JOIN also AS b ON a.k = b.k AND a.n = b.n";
+        assert_eq!(numbers(&client, sql).await, [1_000_003_000_000.0]);
+        let sql = "SELECT (count(*) - count(b.y))::double precision
+                   FROM wide AS a LEFT JOIN also AS b ON a.k = b.k AND a.n = b.n AND b.n > 1000";
+        assert_eq!(numbers(&client, sql).await, [1_000.0]);
+        // A change whose source is joined so.
+        execute(
+            &client,
+            "UPDATE wide AS t SET x = -1 FROM also AS s WHERE t.k = s.k AND s.n <= 900000",
+        )
+        .await;
+        let sql = "SELECT count(*)::double precision FROM wide WHERE x = -1";
+        assert_eq!(numbers(&client, sql).await, [900_000.0]);
+    });
+    server.stop();
+}
+
+#[test]
 fn a_limit_that_is_none_is_refused() {
     let folder = temporary_folder();
     for (given, said) in [("1MiB", "too small"), ("lots", "invalid amount of memory")] {

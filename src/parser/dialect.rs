@@ -3,6 +3,7 @@
 //! sqlparser asks a dialect's `TypeId` in many places, so this one answers with PostgreSQL's and
 //! forwards every method that PostgreSQL overrides (`derive_dialect!` works only inside sqlparser).
 
+use sqlparser::ast::Expr;
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -56,6 +57,26 @@ impl Dialect for CenoteDialect {
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         PG.get_next_precedence(parser)
+    }
+
+    /// sqlparser takes everything behind `IS DISTINCT FROM` for its right side, AND and OR included.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        expr: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        use Keyword::{DISTINCT, FROM, IS, NOT};
+        let distinct = parser.parse_keywords(&[IS, DISTINCT, FROM]);
+        if !distinct && !parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) {
+            return PG.parse_infix(parser, expr, precedence);
+        }
+        let left = Box::new(expr.clone());
+        let right = parser.parse_subexpr(precedence).map(Box::new);
+        Some(right.map(|right| match distinct {
+            true => Expr::IsDistinctFrom(left, right),
+            false => Expr::IsNotDistinctFrom(left, right),
+        }))
     }
 
     fn prec_value(&self, prec: Precedence) -> u8 {

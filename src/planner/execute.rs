@@ -10,6 +10,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -87,12 +88,19 @@ impl Canceller {
     }
 }
 
-/// Runs a plan; dropping the stream, or cancelling, stops the work.
+/// Makes another plan for the same rows, with the task it runs in: one that needs less memory.
+pub(super) type Frugal = Box<
+    dyn FnOnce() -> BoxFuture<'static, Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)>> + Send,
+>;
+
+/// Runs a plan; dropping the stream, or cancelling, stops the work. Where memory runs out before the
+/// first row is handed over, `frugal` is run in its stead.
 pub(super) fn stream(
     services: &Arc<Services>,
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     canceller: &Canceller,
+    mut frugal: Option<Frugal>,
 ) -> Result<SendableRecordBatchStream> {
     let mut builder = RecordBatchReceiverStreamBuilder::new(plan.schema(), CHANNEL_BATCHES);
     let sender = builder.tx();
@@ -109,6 +117,17 @@ pub(super) fn stream(
                     next = rows.next() => next,
                 };
                 let Some(batch) = next else { return Ok(()) };
+                let frugal = frugal.take();
+                if let Err(error) = &batch
+                    && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+                    && let Some(make) = frugal
+                {
+                    tracing::debug!(%error, "the plan is run again without hash joins");
+                    drop(rows);
+                    let (plan, context) = make().await?;
+                    rows = execute_stream(plan, context)?;
+                    continue;
+                }
                 let failed = batch.is_err();
                 if sender.send(batch).await.is_err() || failed {
                     return Ok(());

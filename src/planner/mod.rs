@@ -60,11 +60,14 @@ use crate::warehouse::{Snapshot, Transaction};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::HashJoinExec;
+use futures::FutureExt;
 use sqlparser::ast::{Query, Statement};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -386,7 +389,31 @@ impl Planned {
         canceller: &Canceller,
     ) -> Result<SendableRecordBatchStream> {
         let plan = watch::watched(self.physical().await?, canceller)?;
-        execute::stream(services, plan, self.state.task_ctx(), canceller)
+        let frugal = self.frugal(&plan, canceller);
+        execute::stream(services, plan, self.state.task_ctx(), canceller, frugal)
+    }
+
+    /// A hash join keeps one side in memory; joins by sorting spill. The way to plan with the
+    /// latter, if `plan` has the former.
+    fn frugal(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        canceller: &Canceller,
+    ) -> Option<execute::Frugal> {
+        let joins = plan.exists(|node| Ok(node.is::<HashJoinExec>()));
+        joins.is_ok_and(|found| found).then(|| {
+            let (mut state, logical) = (self.state.clone(), self.plan.clone());
+            let canceller = canceller.clone();
+            let options = state.config_mut().options_mut();
+            options.optimizer.prefer_hash_join = false;
+            // DataFusion sorts for a join only where it could also share the work out.
+            options.execution.target_partitions = options.execution.target_partitions.max(2);
+            let make = async move {
+                let plan = state.create_physical_plan(&logical).await?;
+                Ok((watch::watched(plan, &canceller)?, state.task_ctx()))
+            };
+            Box::new(move || make.boxed()) as execute::Frugal
+        })
     }
 
     /// Runs the plan of a change as [`stream`](Self::stream) does; also gives the rows of the table to be
@@ -408,6 +435,7 @@ impl Planned {
         let planner = self.state.query_planner();
         let plan = planner.create_physical_plan(&optimized, &self.state).await?;
         let plan = watch::watched(plan, canceller)?;
-        Ok((execute::stream(services, plan, self.state.task_ctx(), canceller)?, reads))
+        let frugal = self.frugal(&plan, canceller);
+        Ok((execute::stream(services, plan, self.state.task_ctx(), canceller, frugal)?, reads))
     }
 }

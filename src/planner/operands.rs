@@ -42,6 +42,7 @@ impl AnalyzerRule for Operands {
                 expr.transform_up(|expr| {
                     let expr = merged_lists(zones::at_time_zone(expr, &schema));
                     let expr = untyped_operands(expr, &schema);
+                    let expr = double_arguments(expr, &schema);
                     let expr = in_common(float_operands(expr, &schema), &schema);
                     Ok(narrow(date_arithmetic(expr, &schema)))
                 })
@@ -163,6 +164,27 @@ fn float_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
                 _ => (left, right),
             };
             Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        other => other,
+    }
+}
+
+/// Functions of floating point know double precision alone in PostgreSQL, which keeps 15 digits of a real's root.
+const OF_DOUBLES: &[&str] = &[
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "cos", "cosh",
+    "cot", "degrees", "exp", "floor", "ln", "log", "log10", "log2", "power", "radians", "round",
+    "signum", "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
+];
+
+fn double_arguments(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    match expr {
+        Expr::ScalarFunction(mut call) if OF_DOUBLES.contains(&call.func.name()) => {
+            for arg in &mut call.args {
+                if arg.get_type(schema).is_ok_and(|t| t == DataType::Float32) {
+                    *arg = cast(std::mem::take(arg), DataType::Float64);
+                }
+            }
+            Expr::ScalarFunction(call)
         }
         other => other,
     }

@@ -153,6 +153,8 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionS
     let share = limits.memory_bytes / (8 * limits.threads.max(1));
     options.execution.sort_spill_reservation_bytes =
         options.execution.sort_spill_reservation_bytes.min(share);
+    // The check compares what may be NULL before and after rules that learn more of it.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.sql_parser.collect_spans = true;
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;

@@ -11,6 +11,7 @@ mod overrides;
 mod plain;
 mod text;
 mod time;
+mod trunc;
 
 pub(super) use interval::interval_input;
 pub(super) use math::float_operator;
@@ -32,6 +33,7 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
         text::similar_pattern(),
         text::same(),
         time::extract(),
+        trunc::date_trunc(),
         math::div(),
     ] {
         state.register_udf(function)?;
