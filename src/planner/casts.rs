@@ -118,10 +118,11 @@ fn rounded(array: &ArrayRef) -> Result<ArrayRef> {
         ),
         DataType::Decimal128(precision, scale) if *scale > 0 => {
             let unit = 10i128.pow(u32::from(scale.unsigned_abs()));
+            // Below a NULL may stand any number.
             let round = |v: i128| {
                 let rest = v % unit;
-                let down = v - rest;
-                if rest.abs() * 2 >= unit { down + unit * v.signum() } else { down }
+                let up = rest.unsigned_abs() >= unit.unsigned_abs().div_ceil(2);
+                (v - rest).wrapping_add(if up { unit * v.signum() } else { 0 })
             };
             let values: Decimal128Array = array.as_primitive::<Decimal128Type>().unary(round);
             Arc::new(values.with_precision_and_scale(*precision, *scale)?)

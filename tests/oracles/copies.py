@@ -216,6 +216,7 @@ DELTA_LIMITS = {
     "Invalid comparison operation": "delta-rs compares statistics only with the column's own type",
     "Can't cast value": "delta-rs compares statistics only with the column's own type",
     "values had multiple data types": "delta-rs does not plan the expression",
+    "type_coercion": "delta-rs does not plan the expression",
     "not possible to merge arrays of different data types": "delta-rs does not plan the expression",
 }
 
