@@ -240,7 +240,9 @@ fn interval_micros(intervals: &IntervalMonthDayNanoArray) -> Int64Array {
     intervals.unary(|interval| {
         let (months, days, nanos) = IntervalMonthDayNanoType::to_parts(interval);
         const DAY: i64 = 86_400_000_000;
-        i64::from(months) * 28 * DAY + i64::from(days) * DAY + nanos / 1000
+        // More than a timestamp holds, and what stands below a NULL, ends at the limit.
+        let days = i64::from(months) * 28 + i64::from(days);
+        days.saturating_mul(DAY).saturating_add(nanos / 1000)
     })
 }
 

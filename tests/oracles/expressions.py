@@ -85,7 +85,7 @@ class Expressions:
         double = f"CAST({a} AS double precision)" if is_open("functions of real") else a
         forms = [f"-({a})", f"abs({a})", f"({a} + {b})", f"({a} - {b})", f"({a}) * 2", f"({a}) / 4", f"floor({a})", f"ceil({a})",
                  f"trunc({a})", f"sqrt(abs({double}))", f"CAST({self.of('integer', depth)} AS double precision)",
-                 f"CAST({self.of('numeric', depth)} AS double precision)", f"ln(abs({double}) + 1)", f"sign({a})"]
+                 f"CAST({self.of('numeric', depth)} AS double precision)", f"ln(abs({double}) + 1)", f"CAST(sign({a}) AS double precision)"]
         return self.rng.choice(forms)
 
     def numeric(self, depth: int) -> str:
