@@ -321,8 +321,21 @@ fn the_doctor_sets_a_torn_last_record_aside_when_nobody_uses_the_warehouse() {
     let mended = doctor(folder.path(), &["--fix"]).ok();
     assert!(mended.contains("all is well"), "{mended}");
     assert!(!torn.exists());
+    let aside = std::fs::read_dir(folder.path().join("_cenote/aside")).expect("what is set aside");
+    let aside: Vec<_> = aside.flatten().map(|e| std::fs::read(e.path()).expect("bytes")).collect();
+    assert_eq!(aside, [b"{\"checksum\":\"0"], "it is moved, not deleted");
     let ids = sql_with(folder.path(), &["--format", "csv", "-c", "TABLE t"], "").ok();
     assert_eq!(ids, "id\n1\n");
     sql(folder.path(), "INSERT INTO t VALUES (2)").ok();
     assert!(doctor(folder.path(), &[]).ok().contains("log: 3 records"));
+}
+
+/// A process that commits much leaves a checkpoint of the log behind, be it no server.
+#[test]
+fn many_commits_of_a_script_leave_a_checkpoint() {
+    let folder = temporary_folder();
+    let inserts: String = (0..300).map(|n| format!("INSERT INTO t VALUES ({n});\n")).collect();
+    sql_with(folder.path(), &["-f", "-"], &format!("CREATE TABLE t (id bigint);\n{inserts}")).ok();
+    let checkpoints = std::fs::read_dir(folder.path().join("_cenote/checkpoint"));
+    assert!(checkpoints.is_ok_and(|entries| entries.count() > 0), "no checkpoint was written");
 }

@@ -41,7 +41,7 @@ pub struct FaultStore {
     gate: Mutex<Option<(String, Gate)>>,
 }
 
-/// A put that waits until a test has done something else meanwhile.
+/// An operation that waits until a test has done something else meanwhile.
 #[derive(Debug, Clone)]
 pub struct Gate {
     reached: Arc<Semaphore>,
@@ -49,12 +49,12 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Waits until the put has come.
+    /// Waits until the operation has come.
     pub async fn reached(&self) {
         let _ = self.reached.acquire().await;
     }
 
-    /// Lets the put go on.
+    /// Lets the operation go on.
     pub fn open(&self) {
         self.opened.add_permits(1);
     }
@@ -99,17 +99,22 @@ impl FaultStore {
 
     /// Holds the next put below a folder until the gate is opened.
     pub fn hold(&self, folder: &str) -> Gate {
+        self.hold_operation(&format!("put {folder}"))
+    }
+
+    /// Holds the next put or read that begins like this, as [`trace`](Self::trace) shows it.
+    pub fn hold_operation(&self, beginning: &str) -> Gate {
         let gate =
             Gate { reached: Arc::new(Semaphore::new(0)), opened: Arc::new(Semaphore::new(0)) };
         *self.gate.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((folder.to_owned(), gate.clone()));
+            Some((beginning.to_owned(), gate.clone()));
         gate
     }
 
-    async fn wait(&self, location: &Path) {
+    async fn wait(&self, verb: &str, location: &Path) {
         let held = {
             let mut held = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-            held.take_if(|(folder, _)| location.as_ref().starts_with(folder.as_str()))
+            held.take_if(|(beginning, _)| format!("{verb} {location}").starts_with(&*beginning))
         };
         if let Some((_, gate)) = held {
             gate.reached.add_permits(1);
@@ -179,7 +184,7 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        self.wait(location).await;
+        self.wait("put", location).await;
         match self.judge("put", Some(location)) {
             Verdict::Tear => {
                 let whole = Bytes::from(payload);
@@ -205,6 +210,7 @@ impl ObjectStore for FaultStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let verb = if options.head { "head" } else { "get" };
+        self.wait(verb, location).await;
         under!(self.judge(verb, Some(location)), self.inner.get_opts(location, options))
     }
 

@@ -327,6 +327,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_added_again_keeps_the_time_at_which_its_rows_came() {
+        let Action::Add(mut old) = add("old") else { unreachable!() };
+        old.set_tag(TIME_TAG, "5");
+        let net = Net::of(&[change("RESTORE", vec![Action::Add(old)], 1)]).expect("nets");
+        let stamp = Stamp { warehouse: "w", txn: "t", role: "ada", seq: 9, time: 1_700, base: 3 };
+        let body = net.body(&stamp);
+        let Action::Add(again) = &body[1] else { panic!("an add") };
+        assert_eq!(again.tag(TIME_TAG), Some("5"));
+    }
+
+    #[test]
     fn creating_and_filling_a_table_is_one_operation() {
         let names = |changes: &[&str]| {
             let changes: Vec<_> =

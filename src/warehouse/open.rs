@@ -98,7 +98,10 @@ impl Warehouse {
         put_if_absent_test(store.as_ref(), &Path::from("_cenote/probe")).await?;
         let log = Log { store, durable };
         let (fold, watermarks) = checkpoint::newest(&log, u64::MAX).await?.unwrap_or_default();
-        if fold.seq == 0 && !log::exists(log.store.as_ref(), &log::key(1)).await? {
+        if fold.seq == 0
+            && !log::exists(log.store.as_ref(), &log::key(1)).await?
+            && log.floor().await? == 0
+        {
             create(&log, &options).await?;
         }
         let warehouse = start(log, options, fold, watermarks).await?;

@@ -17,6 +17,8 @@ const RECORDS_KEPT: usize = 1024;
 const BYTES_KEPT: usize = 32 << 20;
 /// Older folds that someone asked for.
 const OLD_KEPT: usize = 8;
+/// How often a start from a checkpoint is tried while clean-ups go on.
+const RELOADS: usize = 3;
 
 /// Records and folds in memory, by number.
 #[derive(Debug, Default)]
@@ -82,31 +84,26 @@ impl Warehouse {
     /// The newest fold. What it answers from is durable.
     pub(super) async fn refresh(&self) -> Result<Arc<Fold>> {
         let known = self.current();
-        let found = self.log.get(known.seq + 1).await?;
-        // Rule 1: that a key is there, or is not, means something only if no floor has passed it.
-        if self.log.floor().await? > known.seq + 1 {
-            return self.reload().await;
-        }
-        match found {
-            None => Ok(known),
-            Some(entry) => self.follow(entry).await,
+        match self.log.get(known.seq + 1).await {
+            Ok(Some(entry)) => self.follow(entry).await,
+            // Rule 1: that a key is there, or is not, means something only if no floor has passed it.
+            _ if self.log.floor().await? > known.seq + 1 => self.reload().await,
+            Ok(None) => Ok(known),
+            Err(error) => Err(error),
         }
     }
 
     /// Folds a record that was found behind the known ones, and all behind it.
     async fn follow(&self, found: Entry) -> Result<Arc<Fold>> {
-        let _one_at_a_time = self.refreshing.lock().await;
+        let one_at_a_time = self.refreshing.lock().await;
         let known = self.current();
-        let mut entries = Vec::new();
-        let mut last = known.seq;
-        if found.record.seq == last + 1 {
-            last += 1;
-            entries.push(found);
+        let read = self.read_behind(known.seq, found).await;
+        // Rule 1: clean-up may have come while the records, and their end, were looked for.
+        if self.log.floor().await? > known.seq + 1 {
+            drop(one_at_a_time);
+            return self.reload().await;
         }
-        let head = self.log.head_from(last).await?;
-        if head > last {
-            entries.extend(self.log.range(last + 1, head).await?);
-        }
+        let entries = read?;
         // Rule 2: who answers from a record first makes it durable.
         self.log.sync().await?;
         let mut fold = known;
@@ -115,6 +112,20 @@ impl Warehouse {
             self.install(Arc::new(entry), fold.clone());
         }
         Ok(fold)
+    }
+
+    /// The records behind `last`, to the head; `found` may be the first of them.
+    async fn read_behind(&self, mut last: u64, found: Entry) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        if found.record.seq == last + 1 {
+            last += 1;
+            entries.push(found);
+        }
+        let head = self.log.head_from(last).await?;
+        if head > last {
+            entries.extend(self.log.range(last + 1, head).await?);
+        }
+        Ok(entries)
     }
 
     /// Makes a fold the newest one, unless a newer one is known.
@@ -129,20 +140,35 @@ impl Warehouse {
     /// Starts over from a checkpoint: the keys behind what is known may be gone.
     async fn reload(&self) -> Result<Arc<Fold>> {
         let _one_at_a_time = self.refreshing.lock().await;
-        let Some((fold, watermarks)) = checkpoint::newest(&self.log, u64::MAX).await? else {
-            return Err(missing(self.current().seq + 1));
-        };
-        for (id, watermark) in watermarks {
-            self.tables.raise(&id, watermark);
+        let mut lost = self.current().seq + 1;
+        for _ in 0..RELOADS {
+            let Some((fold, watermarks)) = checkpoint::newest(&self.log, u64::MAX).await? else {
+                break;
+            };
+            for (id, watermark) in watermarks {
+                self.tables.raise(&id, watermark);
+            }
+            let next = fold.seq + 1;
+            let read = self.fold_to_head(fold).await;
+            // Rule 1 once more: a later clean-up may have come, or a newer checkpoint be damaged.
+            if self.log.floor().await? > next {
+                lost = next;
+                continue;
+            }
+            let fold = read?;
+            self.log.sync().await?;
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            if fold.seq > current.seq {
+                *current = fold;
+            }
+            return Ok(current.clone());
         }
+        Err(missing(lost))
+    }
+
+    async fn fold_to_head(&self, fold: Fold) -> Result<Arc<Fold>> {
         let head = self.log.head_from(fold.seq).await?;
-        let fold = self.fold_range(fold, head).await?;
-        self.log.sync().await?;
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if fold.seq > current.seq {
-            *current = fold;
-        }
-        Ok(current.clone())
+        self.fold_range(fold, head).await
     }
 
     async fn fold_range(&self, mut fold: Fold, last: u64) -> Result<Arc<Fold>> {

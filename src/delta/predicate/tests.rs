@@ -125,6 +125,23 @@ fn a_file_is_refuted_by_its_bounds_and_by_nothing_else() {
     }
 }
 
+/// What was read under a column or a type that the table does not have any more may be anything.
+#[test]
+fn what_cannot_be_evaluated_is_true() {
+    let stats = r#"{"numRecords":1,"minValues":{"i":10},"maxValues":{"i":10},"nullCount":{"i":0}}"#;
+    let file = with_stats(stats, Some(7));
+    let compare = |column: &str, value: &str| {
+        Predicate::Compare(column.into(), Comparison::Equal, value.into())
+    };
+    assert!(!compare("i", "9").may_match(&file, &columns()), "this one can be");
+    assert!(compare("i", "nine").may_match(&file, &columns()));
+    for unknown in ["i2", ""] {
+        assert!(compare(unknown, "9").may_match(&file, &columns()));
+        assert!(Predicate::IsNull(unknown.into()).may_match(&file, &columns()));
+        assert!(Predicate::IsNotNull(unknown.into()).may_match(&file, &columns()));
+    }
+}
+
 /// A NaN is above all numbers for some readers and below for others, and no text tells them apart.
 #[test]
 fn floats_with_nan_and_two_zeros_are_not_refuted_wrongly() {

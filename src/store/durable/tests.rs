@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::store::{OsDisk, TraceDisk};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 fn open(root: &FsPath) -> DurableStore {
     DurableStore::open(root, true, Arc::new(OsDisk)).expect("a folder opens")
@@ -71,7 +73,28 @@ async fn a_failed_fsync_ends_all_writing_but_not_reading() {
     assert_eq!(failed.code(), SqlState::IoError);
     let later = Error::from(store.put(&Path::from("c"), "c".into()).await.expect_err("refused"));
     assert!(later.message().contains("writes no more"), "{later}");
+    let gone = Error::from(store.delete(&Path::from("a")).await.expect_err("refused"));
+    assert!(gone.message().contains("writes no more"), "{gone}");
     assert_eq!(text(&store, "a").await, "a");
+}
+
+/// Another process may have made a folder a moment ago, and gone before it made the name durable.
+#[tokio::test]
+async fn a_folder_that_exists_is_not_taken_for_durable() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let base = dir.path().canonicalize().expect("path");
+    let disk = Arc::new(TraceDisk::new(&base));
+    let dying = DurableStore::open(&base, false, disk.clone()).expect("opens");
+    let other = DurableStore::open(&base, false, disk.clone()).expect("opens");
+    // The file's content is synced, then the root that got a new folder.
+    disk.fail_sync_after(1);
+    dying.put(&Path::from("t/x"), "x".into()).await.expect_err("fsync failed");
+    assert!(base.join("t").is_dir());
+    other.put(&Path::from("t/y"), "y".into()).await.expect("written");
+    let image = tempfile::tempdir().expect("temp dir");
+    disk.power_cut(disk.calls(), image.path()).expect("image");
+    let content = std::fs::read_to_string(image.path().join("t/y")).ok();
+    assert_eq!(content.as_deref(), Some("y"), "it was acknowledged");
 }
 
 #[tokio::test]
@@ -85,9 +108,13 @@ async fn what_was_put_survives_a_power_cut_at_any_later_call() {
         store.put_opts(&Path::from(name), name.into(), PutMode::Create.into()).await.expect("put");
         done.push((name, disk.calls()));
     }
-    for cut in 0..=disk.calls() {
+    // What need not survive may, each name and each content by chance.
+    let mut random = StdRng::seed_from_u64(1);
+    let lucks = [0.0, 1.0].into_iter().chain([0.5; 10]);
+    for (cut, luck) in (0..=disk.calls()).flat_map(|cut| lucks.clone().map(move |l| (cut, l))) {
         let image = tempfile::tempdir().expect("temp dir");
-        disk.power_cut(cut, image.path()).expect("image");
+        let mut survives = || random.random_bool(luck);
+        disk.power_cut_with(cut, image.path(), &mut survives).expect("image");
         for (name, calls) in &done {
             let content = std::fs::read_to_string(image.path().join("new/root").join(name)).ok();
             match content {

@@ -91,7 +91,8 @@ fn act(name: &str) -> Act {
         }),
         // Metadata without an operation on the catalog: what another program may write.
         "metadata" => Box::new(|txn, table| {
-            txn.change(&table.id, alter(table)).expect("changes");
+            let metadata = TableChange { exclusive: false, ..alter(table) };
+            txn.change(&table.id, metadata).expect("changes");
         }),
         "drop" => op(|t| CatalogOp::DropTable { id: t.id.clone() }),
         "create x" => Box::new(|txn, _| drop(txn.create_table(table("x")).expect("a new table"))),

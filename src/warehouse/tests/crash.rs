@@ -4,7 +4,6 @@
 use super::*;
 use crate::sqlstate::SqlState;
 use crate::store::{Fault, FaultStore, TraceDisk};
-use std::sync::Mutex;
 
 struct Scene {
     dir: tempfile::TempDir,
@@ -17,16 +16,7 @@ struct Scene {
 /// Two tables: a holds a1, b holds b1.
 async fn scene() -> Scene {
     let dir = folder();
-    let slot: Arc<Mutex<Option<Arc<FaultStore>>>> = Arc::default();
-    let keep = slot.clone();
-    let wrap: WrapStore = Arc::new(move |inner| {
-        let store = FaultStore::new(inner);
-        *keep.lock().expect("lock") = Some(store.clone());
-        store
-    });
-    let wrapped = Options { wrap_store: Some(wrap), ..options() };
-    let warehouse = Warehouse::open(dir.path(), wrapped).await.expect("opens");
-    let faults = slot.lock().expect("lock").clone().expect("the store was wrapped");
+    let (warehouse, faults) = held(dir.path()).await;
     let (a, b) = (create(&warehouse, "a").await, create(&warehouse, "b").await);
     write(&warehouse, &a, insert("a1")).await.expect("commits");
     write(&warehouse, &b, insert("b1")).await.expect("commits");

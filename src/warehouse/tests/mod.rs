@@ -4,6 +4,7 @@
 
 mod basics;
 mod checkpoints;
+mod cleaning;
 mod conflicts;
 mod crash;
 mod opening;
@@ -11,15 +12,17 @@ mod publishing;
 mod rules;
 mod servers;
 mod speed;
+mod stores;
 
 use super::*;
 use crate::catalog::{Column, QualifiedName, SqlType, Table, random_id};
 use crate::delta::actions::{Action, Add};
 use crate::delta::predicate::{Comparison, Predicate};
 use crate::error::Error;
+use crate::store::FaultStore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FsPath;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A clock that shows a fixed time, so that record times are 1 µs apart.
 const NOW: i64 = 1_700_000_000_000_000;
@@ -30,6 +33,21 @@ pub(super) fn options() -> Options {
 
 pub(super) async fn open(path: &FsPath) -> Arc<Warehouse> {
     Warehouse::open(path, options()).await.expect("the warehouse opens")
+}
+
+/// A warehouse whose store fails or waits on demand.
+pub(super) async fn held(root: &FsPath) -> (Arc<Warehouse>, Arc<FaultStore>) {
+    let slot: Arc<Mutex<Option<Arc<FaultStore>>>> = Arc::default();
+    let keep = slot.clone();
+    let wrap: WrapStore = Arc::new(move |inner| {
+        let store = FaultStore::new(inner);
+        *keep.lock().expect("lock") = Some(store.clone());
+        store
+    });
+    let wrapped = Options { wrap_store: Some(wrap), ..options() };
+    let warehouse = Warehouse::open(root, wrapped).await.expect("opens");
+    let store = slot.lock().expect("lock").clone().expect("the store was wrapped");
+    (warehouse, store)
 }
 
 pub(super) fn folder() -> tempfile::TempDir {

@@ -87,3 +87,12 @@ async fn a_floor_above_the_next_key_is_noticed() {
     std::fs::remove_file(dir.path().join("_cenote/floor/9")).expect("gone");
     assert_eq!(warehouse.snapshot().await.expect("snapshot").seq(), 2);
 }
+
+#[tokio::test]
+async fn a_whole_last_record_is_never_set_aside() {
+    let dir = folder();
+    create(&open(dir.path()).await, "a").await;
+    let error = set_torn_record_aside(dir.path()).await.map(drop).expect_err("refused");
+    assert_eq!(error.code(), SqlState::ObjectNotInPrerequisiteState);
+    assert_eq!(open(dir.path()).await.snapshot().await.expect("snapshot").seq(), 2);
+}

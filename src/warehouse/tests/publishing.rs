@@ -55,10 +55,29 @@ async fn a_commit_of_someone_else_quarantines_the_table_and_only_it() {
     assert_eq!(kept, foreign, "nothing is overwritten");
 }
 
+/// What lies ahead of the records that a writer has read may be of another server of this warehouse.
+#[tokio::test]
+async fn a_commit_of_another_server_is_not_taken_for_a_foreign_one() {
+    let dir = folder();
+    let (slow, store) = held(dir.path()).await;
+    let a = create(&slow, "a").await;
+    let gate = store.hold_operation(&format!("head {}/_delta_log/{:020}", a.path, 1));
+    let txn = begin(&slow).await;
+    txn.change(&a.id, insert("mine")).expect("changes");
+    let committing = tokio::spawn(commit(txn));
+    gate.reached().await;
+    write(&open(dir.path()).await, &a, insert("theirs")).await.expect("commits");
+    gate.open();
+    let done = committing.await.expect("ends").expect("commits behind it");
+    assert_eq!((done.seq, done.warnings.len()), (4, 0));
+    assert_eq!(published(dir.path(), &a), (3, set(&["mine", "theirs"])));
+}
+
 #[tokio::test]
 async fn a_promise_that_someone_broke_is_a_warning_and_a_quarantine() {
     let dir = folder();
-    let wrap: WrapStore = Arc::new(|inner| Arc::new(Tricky { inner, trick: Trick::Intrudes }) as _);
+    let wrap: WrapStore =
+        Arc::new(|inner| Arc::new(stores::Tricky { inner, trick: stores::Trick::Intrudes }) as _);
     let intruded = Options { wrap_store: Some(wrap), ..options() };
     let warehouse = Warehouse::open(dir.path(), intruded).await.expect("opens");
     let a = create(&warehouse, "a").await;
@@ -93,100 +112,4 @@ async fn commits_to_a_table_that_was_dropped_are_published_too() {
     let now = warehouse.snapshot().await.expect("snapshot");
     let error = now.table(&a.id).await.expect_err("it is gone");
     assert_eq!(error.code(), SqlState::UndefinedTable);
-}
-
-/// What a store does that it should not.
-#[derive(Debug)]
-pub(super) enum Trick {
-    /// Someone else writes version 1 of a table right before we do.
-    Intrudes,
-    /// Put-if-absent overwrites.
-    Careless,
-}
-
-/// A store that plays a trick.
-#[derive(Debug)]
-pub(super) struct Tricky {
-    pub(super) inner: Arc<dyn object_store::ObjectStore>,
-    pub(super) trick: Trick,
-}
-
-impl std::fmt::Display for Tricky {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tricky")
-    }
-}
-
-#[async_trait::async_trait]
-impl object_store::ObjectStore for Tricky {
-    async fn put_opts(
-        &self,
-        location: &object_store::path::Path,
-        payload: object_store::PutPayload,
-        opts: object_store::PutOptions,
-    ) -> object_store::Result<object_store::PutResult> {
-        match self.trick {
-            Trick::Intrudes
-                if location.as_ref().ends_with("_delta_log/00000000000000000001.json") =>
-            {
-                let body = "{\"commitInfo\":{}}\n".into();
-                let _ = self.inner.put_opts(location, body, opts.clone()).await;
-            }
-            Trick::Intrudes => {}
-            Trick::Careless => {
-                let overwrite = object_store::PutMode::Overwrite.into();
-                return self.inner.put_opts(location, payload, overwrite).await;
-            }
-        }
-        self.inner.put_opts(location, payload, opts).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &object_store::path::Path,
-        opts: object_store::PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn object_store::MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(
-        &self,
-        location: &object_store::path::Path,
-        options: object_store::GetOptions,
-    ) -> object_store::Result<object_store::GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: futures::stream::BoxStream<
-            'static,
-            object_store::Result<object_store::path::Path>,
-        >,
-    ) -> futures::stream::BoxStream<'static, object_store::Result<object_store::path::Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(
-        &self,
-        prefix: Option<&object_store::path::Path>,
-    ) -> futures::stream::BoxStream<'static, object_store::Result<object_store::ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(
-        &self,
-        prefix: Option<&object_store::path::Path>,
-    ) -> object_store::Result<object_store::ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(
-        &self,
-        from: &object_store::path::Path,
-        to: &object_store::path::Path,
-        options: object_store::CopyOptions,
-    ) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
 }
