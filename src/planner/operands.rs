@@ -2,7 +2,7 @@
 //! untyped literal takes the type beside it, a numeric beside a float is a float, and a date moved by
 //! an interval is a timestamp.
 
-use super::zones;
+use super::{functions, zones};
 use crate::catalog::SqlType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
@@ -11,8 +11,12 @@ use datafusion::common::{ExprSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, Cast, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, cast, lit};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, cast, lit,
+};
 use datafusion::optimizer::AnalyzerRule;
+use std::sync::{Arc, LazyLock};
 
 /// What PostgreSQL's timestamp is.
 const MICROSECONDS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -41,6 +45,7 @@ impl AnalyzerRule for Operands {
                 let name = preserver.save(&expr);
                 expr.transform_up(|expr| {
                     let expr = merged_lists(zones::at_time_zone(expr, &schema));
+                    let expr = peers_of_bytes(maybe_absent(expr), &schema);
                     let expr = untyped_operands(expr, &schema);
                     let expr = double_arguments(expr, &schema);
                     let expr = in_common(float_operands(expr, &schema), &schema);
@@ -94,6 +99,45 @@ fn merged_lists(expr: Expr) -> Expr {
         }
     }
     Expr::BinaryExpr(BinaryExpr { left, op, right })
+}
+
+/// A subquery without rows is NULL, also where its column is not; DataFusion trusts the column.
+fn maybe_absent(expr: Expr) -> Expr {
+    match expr {
+        Expr::ScalarSubquery(s)
+            if s.outer_ref_columns.is_empty() && !s.subquery.schema().field(0).is_nullable() =>
+        {
+            NULLABLE.call(vec![Expr::ScalarSubquery(s)])
+        }
+        other => other,
+    }
+}
+
+static NULLABLE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(functions::nullable);
+
+/// DataFusion has no frames by the values of bytea. Without distances, those by groups of peers are
+/// the same.
+fn peers_of_bytes(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    let mut expr = expr;
+    if let Expr::WindowFunction(window) = &mut expr {
+        let is_bytes = |e: &Expr| {
+            let found = e.get_type(schema);
+            found.is_ok_and(|t| matches!(t, DataType::Binary | DataType::BinaryView))
+        };
+        let params = &mut window.params;
+        let frame = &params.window_frame;
+        let nearby =
+            |b: &WindowFrameBound| b.is_unbounded() || matches!(b, WindowFrameBound::CurrentRow);
+        if frame.units == WindowFrameUnits::Range
+            && params.order_by.iter().any(|key| is_bytes(&key.expr))
+            && nearby(&frame.start_bound)
+            && nearby(&frame.end_bound)
+        {
+            let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
+            params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
+        }
+    }
+    expr
 }
 
 /// A text literal that is compared with something of another type is read as that type.

@@ -20,7 +20,18 @@ pub(super) use text::text_output;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
+
+/// What it is given, which may be NULL whatever its column says.
+pub(super) fn nullable() -> Arc<ScalarUDF> {
+    plain::Plain::udf(
+        "nullable",
+        1,
+        |args| Ok(args.arg_fields[0].data_type().clone()),
+        |arrays, _| Ok(arrays[0].clone()),
+    )
+}
 
 /// Registers all of them, over DataFusion's own.
 pub(super) fn register(state: &mut SessionState) -> Result<()> {
