@@ -4,8 +4,11 @@
 //!    functions of schema `ml`, and it names the result's columns as PostgreSQL does.
 //! 2. `relations` resolves every name against one [`World`] (a snapshot, or a transaction with its
 //!    own writes): tables, views (planned again from their text), system relations.
-//! 3. DataFusion plans; `checked` makes integer arithmetic fail on overflow.
-//! 4. `execute` runs the plan on the query runtime and hands batches over a bounded channel.
+//! 3. DataFusion plans. Rules before its type coercion (`operands`) and after it (`checked`, with
+//!    `casts` and `zones`, then `postgres` and `membership`) and the functions in `functions` give
+//!    operators, casts and times PostgreSQL's meaning.
+//! 4. `watch` and `slices` make the physical plan stoppable; `execute` runs it on the query runtime and
+//!    hands batches over a bounded channel. Where memory runs out first, joins sort instead of hash.
 
 mod ast;
 mod bounded;
