@@ -2,7 +2,8 @@
 //!
 //! It joins for `column NOT IN (query)` as PostgreSQL answers, but only as a conjunct of WHERE. Where
 //! the left side names no column, or the condition stands below OR, NOT, IS NULL or the like, a NULL
-//! on either side is forgotten. There the condition is spelled out, by counting.
+//! on either side is forgotten. There the condition is spelled out, by counting; so it is in select
+//! lists and ORDER BY (`spelling`).
 
 use super::ast::parse_expression;
 use sqlparser::ast::{
@@ -83,16 +84,21 @@ impl VisitorMut for Speller {
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
-        if let Expr::InSubquery { expr: left, subquery, negated } = expr
-            && let Some(counted) = counted(left, subquery)
-        {
-            *expr = match negated {
-                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(counted) },
-                false => counted,
-            };
+        if let Some(counted) = as_count(expr) {
+            *expr = counted;
         }
         ControlFlow::Continue(())
     }
+}
+
+/// What `x IN (query)` or its negation is by counting, for an expression that is one.
+pub(super) fn as_count(expr: &Expr) -> Option<Expr> {
+    let Expr::InSubquery { expr: left, subquery, negated } = expr else { return None };
+    let counted = counted(left, subquery)?;
+    Some(match negated {
+        true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(counted) },
+        false => counted,
+    })
 }
 
 /// `left IN (query)` by counting its rows, those equal to `left`, and the NULLs.

@@ -4,7 +4,8 @@
 //!    functions of schema `ml`, and it names the result's columns as PostgreSQL does.
 //! 2. `relations` resolves every name against one [`World`] (a snapshot, or a transaction with its
 //!    own writes): tables, views (planned again from their text), system relations.
-//! 3. DataFusion plans. Rules before its type coercion (`operands`) and after it (`checked`, with
+//! 3. DataFusion plans, once `using` has merged the columns of joins. Rules before its type coercion
+//!    (`correlated`, `counted_sets`, `operands`) and after it (`checked`, with
 //!    `casts` and `zones`, then `postgres` and `membership`) and the functions in `functions` give
 //!    operators, casts and times PostgreSQL's meaning.
 //! 4. `watch` and `slices` make the physical plan stoppable; `execute` runs it on the query runtime and
@@ -15,6 +16,8 @@ mod bounded;
 mod casts;
 mod checked;
 mod commits;
+mod correlated;
+mod counted_sets;
 mod execute;
 mod files;
 mod filters;
@@ -37,6 +40,7 @@ mod services;
 mod slices;
 mod spelling;
 mod types;
+mod using;
 mod values;
 mod watch;
 mod zones;
@@ -280,6 +284,7 @@ impl<'a> Planner<'a> {
             relations::resolve(self, slice, &statement, &mut rewritten, system.as_ref(), extra)
                 .await?;
         let state = self.state(catalog, &rewritten)?;
+        using::merge(&state, slice, &mut statement).await?;
         let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
         let plan = state
             .statement_to_plan(statement)

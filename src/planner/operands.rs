@@ -2,7 +2,7 @@
 //! untyped literal takes the type beside it, a numeric beside a float is a float, and a date moved by
 //! an interval is a timestamp.
 
-use super::{functions, zones};
+use super::{functions, types, zones};
 use crate::catalog::SqlType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
@@ -44,7 +44,10 @@ impl AnalyzerRule for Operands {
             let changed = plan.map_expressions(|expr| {
                 let name = preserver.save(&expr);
                 expr.transform_up(|expr| {
-                    let expr = merged_lists(zones::at_time_zone(expr, &schema));
+                    let expr = match zones::at_time_zone(expr, &schema) {
+                        Expr::Cast(cast) => types::bare_numeric(cast, &schema),
+                        other => merged_lists(other),
+                    };
                     let expr = peers_of_bytes(maybe_absent(expr), &schema);
                     let expr = untyped_operands(expr, &schema);
                     let expr = double_arguments(expr, &schema);

@@ -2,7 +2,7 @@
 //!
 //! Runs after type coercion, so that casts which coercion puts in are covered too.
 
-use super::functions::{float_operator, interval_input, text_output};
+use super::functions::{float_operator, interval_input, negate_float, text_output};
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -53,6 +53,9 @@ fn change(expr: Expr, schema: &dyn ExprSchema) -> Transformed<Expr> {
                 }
                 _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
             }
+        }
+        Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|t| t.is_floating()) => {
+            Transformed::yes(negate_float().call(vec![*inner]))
         }
         Expr::Cast(cast) => convert(cast, schema),
         other => Transformed::no(other),

@@ -13,9 +13,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
 use sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
-    SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableVersion, Value, VisitMut,
-    VisitorMut, visit_expressions,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned, TableFactor,
+    TableVersion, Value, VisitMut, VisitorMut, visit_expressions,
 };
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -194,9 +193,6 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
-        if let Err(failure) = refuse_wrong_answers(query.body.as_ref()) {
-            return ControlFlow::Break(failure);
-        }
         super::values::spread(&mut query.body);
         super::membership::spell_out(&mut query.body);
         names::name_columns(query, self.depth == 0);
@@ -481,44 +477,6 @@ fn feature_arguments(
             })
         })
         .collect()
-}
-
-/// Refuses what DataFusion answers wrongly: RIGHT and FULL JOIN with USING or NATURAL, whose merged
-/// column it takes from the left side alone; EXCEPT and INTERSECT ALL, whose rows it does not count.
-fn refuse_wrong_answers(body: &SetExpr) -> std::result::Result<(), Failure> {
-    let select = match body {
-        SetExpr::Select(select) => select,
-        SetExpr::SetOperation { op, set_quantifier, left, right } => {
-            let counts = matches!(op, SetOperator::Except | SetOperator::Intersect)
-                && matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
-            if counts {
-                let error = Error::unsupported(
-                    format_args!("{op} ALL"),
-                    "Leave ALL out, or count the rows with GROUP BY on both sides.",
-                );
-                return fail(error, left.span());
-            }
-            refuse_wrong_answers(left)?;
-            return refuse_wrong_answers(right);
-        }
-        _ => return Ok(()),
-    };
-    for join in select.from.iter().flat_map(|from| &from.joins) {
-        let (JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint)) = &join.join_operator
-        else {
-            continue;
-        };
-        if matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural) {
-            let error = Error::unsupported(
-                "RIGHT or FULL JOIN with USING or NATURAL",
-                "Write ON a.x = b.x, and coalesce(a.x, b.x) for the merged column.",
-            );
-            return fail(error, join.relation.span());
-        }
-    }
-    Ok(())
 }
 
 /// A call of a generated function.

@@ -1,7 +1,9 @@
 //! What every statement of a process shares: the warehouse, the query runtime, functions, models.
 
 use super::models::ModelCache;
-use super::{bounded, checked, functions, instants, operands, postgres, types};
+use super::{
+    bounded, checked, correlated, counted_sets, functions, instants, operands, postgres, types,
+};
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -158,8 +160,11 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionS
     options.sql_parser.collect_spans = true;
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
-    let mut analysis: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(operands::Operands)];
+    let mut analysis: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(counted_sets::CountedSets),
+        Arc::new(correlated::Correlated),
+        Arc::new(operands::Operands),
+    ];
     analysis.extend(Analyzer::new().rules);
     analysis.push(Arc::new(checked::CheckedArithmetic));
     analysis.push(Arc::new(postgres::PostgresMeaning));

@@ -3,7 +3,9 @@
 //!
 //! | written | becomes |
 //! |---|---|
-//! | `EXISTS (…)` in the select list | a scalar subquery over `count(*) > 0` |
+//! | `EXISTS (…)` in the select list or ORDER BY | a scalar subquery over `count(*) > 0` |
+//! | `x IN (SELECT …)` there | a CASE over counts (`membership`) |
+//! | string_agg in two orders | array_to_string(array_agg(… ORDER BY …), …) |
 //! | `a SIMILAR TO p` | `a ~ similar_to_regex(p, '\')` |
 //! | `extract(second \| epoch FROM x)` | this program's `extract` |
 //! | an interval's literal | one in units that DataFusion reads |
@@ -19,9 +21,9 @@ use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType as ArrowType, IntervalUnit};
 use datafusion::common::ScalarValue;
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArguments,
-    GroupByExpr, Interval, LimitClause, Query, SelectItem, SetExpr, Spanned, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut, visit_expressions,
+    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArgumentClause,
+    FunctionArguments, GroupByExpr, Interval, LimitClause, Query, SelectItem, SetExpr, Spanned,
+    Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -52,6 +54,9 @@ impl VisitorMut for Speller<'_> {
             return ControlFlow::Break(failure);
         }
         select_lists(&mut query.body);
+        if let Some(order) = &mut query.order_by {
+            let _ = VisitMut::visit(order, &mut SelectList { depth: 0 });
+        }
         ControlFlow::Continue(())
     }
 
@@ -90,6 +95,7 @@ fn fetch(query: &mut Query) -> Result<(), Failure> {
 fn select_lists(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => {
+            orders(&mut select.projection);
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
                 {
@@ -103,6 +109,54 @@ fn select_lists(body: &mut SetExpr) {
         }
         _ => {}
     }
+}
+
+/// DataFusion cannot feed string_agg in two orders; array_agg sorts by itself.
+fn orders(items: &mut Vec<SelectItem>) {
+    let mut wanted = HashSet::new();
+    let _ = visit_expressions(items, |expr| {
+        if let Some((_, order, _)) = ordered_string_agg(expr) {
+            wanted.insert(order);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    if wanted.len() < 2 {
+        return;
+    }
+    for item in items {
+        let _ = sqlparser::ast::visit_expressions_mut(item, |expr| {
+            if let Some((text, order, delimiter)) = ordered_string_agg(expr) {
+                let Expr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
+                let filter = match &function.filter {
+                    Some(filter) => format!("({filter}) AND ({text}) IS NOT NULL"),
+                    None => format!("({text}) IS NOT NULL"),
+                };
+                let collected = format!(
+                    "array_to_string(array_agg(CAST({text} AS text) {order}) FILTER (WHERE {filter}), {delimiter})"
+                );
+                if let Ok(collected) = ast::parse_expression(&collected) {
+                    *expr = collected;
+                }
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+}
+
+/// The text, the order and the delimiter of `string_agg(text, 'delimiter' ORDER BY …)`.
+fn ordered_string_agg(expr: &Expr) -> Option<(String, String, String)> {
+    let Expr::Function(function) = expr else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if !is_called(function, "string_agg") || function.over.is_some() {
+        return None;
+    }
+    let ([text, delimiter], [clause @ FunctionArgumentClause::OrderBy(_)], None) =
+        (list.args.as_slice(), list.clauses.as_slice(), &list.duplicate_treatment)
+    else {
+        return None;
+    };
+    super::rewrite::argument_text(delimiter)?;
+    Some((text.to_string(), clause.to_string(), delimiter.to_string()))
 }
 
 /// Changes the expressions of one select list, and not those of subqueries in it.
@@ -131,6 +185,11 @@ impl VisitorMut for SelectList {
             Expr::Exists { subquery, negated } => {
                 if let Some(scalar) = exists(subquery, *negated) {
                     *expr = scalar;
+                }
+            }
+            Expr::InSubquery { .. } => {
+                if let Some(counted) = super::membership::as_count(expr) {
+                    *expr = counted;
                 }
             }
             Expr::Function(function) if is_called(function, "generate_series") => {

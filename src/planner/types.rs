@@ -4,8 +4,12 @@ use crate::catalog::SqlType;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef};
+use datafusion::common::{ExprSchema, ScalarValue};
+use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// DataFusion's hook for type names in casts.
@@ -31,8 +35,49 @@ impl TypePlanner for Types {
             }
             other => sql_type_of(other)?.arrow(),
         };
-        Ok(Some(Arc::new(Field::new("", arrow, true))))
+        let field = Field::new("", arrow, true);
+        Ok(Some(Arc::new(match sql_type {
+            DataType::Numeric(ExactNumberInfo::None)
+            | DataType::Decimal(ExactNumberInfo::None)
+            | DataType::Dec(ExactNumberInfo::None) => {
+                field.with_metadata(HashMap::from([(BARE_NUMERIC.to_owned(), String::new())]))
+            }
+            _ => field,
+        })))
     }
+}
+
+/// Marks the field of a cast to `numeric` without a precision, until the cast's operand is known.
+const BARE_NUMERIC: &str = "cenote.bare_numeric";
+
+/// A cast to `numeric` keeps the digits of its operand: of an integer none behind the point, of a
+/// numeric and of a literal those that it has.
+pub(super) fn bare_numeric(cast: Cast, schema: &dyn ExprSchema) -> Expr {
+    if !cast.field.metadata().contains_key(BARE_NUMERIC) {
+        return Expr::Cast(cast);
+    }
+    let from = match cast.expr.as_ref() {
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
+            written_type(text)
+        }
+        other => other.get_type(schema).ok(),
+    };
+    let to = match from {
+        Some(t @ ArrowType::Decimal128(..)) => t,
+        Some(t) => super::functions::whole(&t).unwrap_or(SqlType::NUMERIC_DEFAULT.arrow()),
+        None => SqlType::NUMERIC_DEFAULT.arrow(),
+    };
+    datafusion::logical_expr::cast(*cast.expr, to)
+}
+
+/// The type of a number as it is written, such as `12.50`.
+fn written_type(text: &str) -> Option<ArrowType> {
+    let digits = text.trim().trim_start_matches(['+', '-']);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    let fits = all_digits(whole) && all_digits(fraction) && whole.len() + fraction.len() <= 38;
+    let scale = i8::try_from(fraction.len()).ok()?;
+    fits.then_some(ArrowType::Decimal128(38, scale))
 }
 
 fn last_word(name: &sqlparser::ast::ObjectName) -> String {

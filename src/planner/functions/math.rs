@@ -250,14 +250,50 @@ fn at(array: &ArrayRef, row: usize) -> Option<f64> {
     })
 }
 
+/// Whether any value is infinite, and any not a number.
+fn unusual<T: Copy>(values: &[T], test: impl Fn(T) -> (bool, bool)) -> (bool, bool) {
+    values.iter().fold((false, false), |(infinite, nan), v| {
+        let (is_infinite, is_nan) = test(*v);
+        (infinite | is_infinite, nan | is_nan)
+    })
+}
+
+/// All NaN in one form: the processor's own has a sign, and sorts before all numbers.
+fn one_nan(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float32 => {
+            let values = array.as_primitive::<Float32Type>();
+            Arc::new(values.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v }))
+        }
+        _ => {
+            let values = array.as_primitive::<Float64Type>();
+            Arc::new(values.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v }))
+        }
+    }
+}
+
+/// `-x` for floats.
+pub(in crate::planner) fn negate_float() -> &'static Arc<ScalarUDF> {
+    static NEGATE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        fn body(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {
+            Ok(one_nan(&arrow::compute::kernels::numeric::neg(&arrays[0])?))
+        }
+        Plain::udf("float_negate", 1, |args| Ok(args.arg_fields[0].data_type().clone()), body)
+    });
+    &NEGATE
+}
+
 /// Refuses infinite results of finite operands.
 fn finite(result: ArrayRef, operands: &[ArrayRef]) -> Result<ArrayRef> {
-    let any_infinite = match result.data_type() {
-        DataType::Float32 => {
-            result.as_primitive::<Float32Type>().values().iter().any(|v| v.is_infinite())
-        }
-        _ => result.as_primitive::<Float64Type>().values().iter().any(|v| v.is_infinite()),
+    let (any_infinite, any_nan) = match result.data_type() {
+        DataType::Float32 => unusual(result.as_primitive::<Float32Type>().values(), |v| {
+            (v.is_infinite(), v.is_nan())
+        }),
+        _ => unusual(result.as_primitive::<Float64Type>().values(), |v| {
+            (v.is_infinite(), v.is_nan())
+        }),
     };
+    let result = if any_nan { one_nan(&result) } else { result };
     if !any_infinite {
         return Ok(result);
     }

@@ -4,17 +4,21 @@
 //! - `text`, `time` and `interval` are functions that it lacks, some under names of this program.
 //! - `operators` gives operators their meaning where operands have types that DataFusion refuses.
 
+mod division;
 mod interval;
 mod math;
 mod operators;
 mod overrides;
 mod plain;
+mod single;
 mod text;
 mod time;
 mod trunc;
 
+pub(super) use division::whole;
 pub(super) use interval::interval_input;
-pub(super) use math::float_operator;
+pub(super) use math::{float_operator, negate_float};
+pub(super) use single::single_value;
 pub(super) use text::text_output;
 
 use datafusion::common::Result;

@@ -1,0 +1,472 @@
+//! Merged columns: JOIN … USING and NATURAL JOIN.
+//!
+//! PostgreSQL shows the merged columns first, the left side's for inner and left joins, the right
+//! side's for right joins, and whichever is not NULL for full joins. DataFusion shows one of the two
+//! by the order of their tables' names. So `*` is spelled out here, and where the merged column is not
+//! the left side's, the join gets a condition and the column's name becomes the expression.
+
+use super::ast::{identifier, parse_expression};
+use crate::error::{Error, Result};
+use crate::parser::{TokenSlice, fold_ident, object_name};
+use crate::sqlstate::SqlState;
+use datafusion::execution::session_state::SessionState;
+use sqlparser::ast::{
+    BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select,
+    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
+    VisitorMut, With,
+};
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
+
+/// Rewrites such joins in a whole statement.
+///
+/// # Errors
+/// 0A000 for a side that has no name.
+pub(super) async fn merge(
+    state: &SessionState,
+    slice: Option<&TokenSlice>,
+    statement: &mut Statement,
+) -> Result<()> {
+    let mut asked = Asked { withs: Vec::new(), queries: Vec::new() };
+    let _ = Visit::visit(statement, &mut asked);
+    if asked.queries.is_empty() {
+        return Ok(());
+    }
+    let mut known = VecDeque::new();
+    for query in asked.queries {
+        let query = Statement::Query(Box::new(query));
+        let wrapped = datafusion::sql::parser::Statement::Statement(Box::new(query));
+        // What cannot be planned by itself (LATERAL, a wrong name) fails with the statement.
+        let plan = state.statement_to_plan(wrapped).await.ok();
+        known.push_back(plan.map(|plan| {
+            plan.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>()
+        }));
+    }
+    let mut merger = Merger { known };
+    if let ControlFlow::Break(failure) = VisitMut::visit(statement, &mut merger) {
+        let (error, span) = *failure;
+        return Err(error.position_or(slice.and_then(|s| s.position(span.start))));
+    }
+    Ok(())
+}
+
+type Failure = Box<(Error, sqlparser::tokenizer::Span)>;
+
+/// The SELECTs of a query itself.
+fn selects<'a>(body: &'a SetExpr, out: &mut Vec<&'a Select>) {
+    match body {
+        SetExpr::Select(select) => out.push(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            selects(left, out);
+            selects(right, out);
+        }
+        _ => {}
+    }
+}
+
+fn selects_mut<'a>(body: &'a mut SetExpr, out: &mut Vec<&'a mut Select>) {
+    match body {
+        SetExpr::Select(select) => out.push(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            selects_mut(left, out);
+            selects_mut(right, out);
+        }
+        _ => {}
+    }
+}
+
+fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(c)
+        | JoinOperator::Inner(c)
+        | JoinOperator::Left(c)
+        | JoinOperator::LeftOuter(c)
+        | JoinOperator::Right(c)
+        | JoinOperator::RightOuter(c)
+        | JoinOperator::FullOuter(c) => Some(c),
+        _ => None,
+    }
+}
+
+fn merges(operator: &JoinOperator) -> bool {
+    matches!(constraint(operator), Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
+}
+
+fn prefers_right(operator: &JoinOperator) -> bool {
+    matches!(
+        operator,
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
+    )
+}
+
+/// All joins below a FROM item, those in parentheses too.
+fn joins(item: &TableWithJoins) -> Vec<&Join> {
+    let mut out: Vec<&Join> = item.joins.iter().collect();
+    let factors = std::iter::once(&item.relation).chain(item.joins.iter().map(|j| &j.relation));
+    for factor in factors {
+        if let TableFactor::NestedJoin { table_with_joins, alias: None } = factor {
+            out.extend(joins(table_with_joins));
+        }
+    }
+    out
+}
+
+/// Whether a SELECT's meaning depends on which of two columns is shown.
+fn is_concerned(select: &Select) -> bool {
+    let merged = || select.from.iter().flat_map(joins).filter(|j| merges(&j.join_operator));
+    let star = || select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(_)));
+    merged().any(|j| prefers_right(&j.join_operator)) || (merged().next().is_some() && star())
+}
+
+/// The relations of a FROM item, from left to right.
+fn factors<'a>(item: &'a TableWithJoins, out: &mut Vec<&'a TableFactor>) {
+    for factor in std::iter::once(&item.relation).chain(item.joins.iter().map(|j| &j.relation)) {
+        match factor {
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                factors(table_with_joins, out);
+            }
+            other => out.push(other),
+        }
+    }
+}
+
+/// The first walk: queries that tell the columns of each relation.
+struct Asked {
+    withs: Vec<Option<With>>,
+    queries: Vec<Query>,
+}
+
+impl Visitor for Asked {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.withs.push(query.with.clone());
+        let mut found = Vec::new();
+        selects(&query.body, &mut found);
+        for select in found.into_iter().filter(|s| is_concerned(s)) {
+            let mut relations = Vec::new();
+            select.from.iter().for_each(|item| factors(item, &mut relations));
+            for relation in relations {
+                let from = TableWithJoins { relation: relation.clone(), joins: Vec::new() };
+                let mut all = super::select(Vec::new(), vec![from], None);
+                if let SetExpr::Select(select) = all.body.as_mut() {
+                    select.projection = vec![SelectItem::Wildcard(Default::default())];
+                }
+                all.with = self.with();
+                self.queries.push(all);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.withs.pop();
+        ControlFlow::Continue(())
+    }
+}
+
+impl Asked {
+    /// The common table expressions in scope; inner ones hide outer ones of the same name.
+    fn with(&self) -> Option<With> {
+        let mut merged: Option<With> = None;
+        for with in self.withs.iter().flatten() {
+            match &mut merged {
+                None => merged = Some(with.clone()),
+                Some(merged) => {
+                    merged.recursive |= with.recursive;
+                    let hidden = |name: &Ident| {
+                        with.cte_tables.iter().any(|c| c.alias.name.value == name.value)
+                    };
+                    merged.cte_tables.retain(|c| !hidden(&c.alias.name));
+                    merged.cte_tables.extend(with.cte_tables.iter().cloned());
+                }
+            }
+        }
+        merged
+    }
+}
+
+/// A column that a FROM item shows.
+#[derive(Clone)]
+struct Shown {
+    name: String,
+    value: Expr,
+    /// The value is not simply a column of the left side.
+    changed: bool,
+}
+
+/// The second walk.
+struct Merger {
+    known: VecDeque<Option<Vec<String>>>,
+}
+
+impl VisitorMut for Merger {
+    type Break = Failure;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
+        let mut found = Vec::new();
+        selects_mut(&mut query.body, &mut found);
+        let mut replaced = HashMap::new();
+        for select in found.into_iter().filter(|s| is_concerned(s)) {
+            match self.select(select) {
+                Ok(changed) => replaced.extend(changed),
+                Err(failure) => return ControlFlow::Break(failure),
+            }
+        }
+        // ORDER BY takes a name of the select list first.
+        if let SetExpr::Select(select) = query.body.as_ref()
+            && let Some(order) = &mut query.order_by
+            && let OrderByKind::Expressions(keys) = &mut order.kind
+        {
+            let is_shown = |name: &Ident| {
+                select.projection.iter().any(
+                    |i| matches!(i, SelectItem::ExprWithAlias { alias, .. } if alias.value == name.value),
+                )
+            };
+            for key in keys {
+                if !matches!(&key.expr, Expr::Identifier(name) if is_shown(name)) {
+                    replace(&mut key.expr, &replaced);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Merger {
+    fn select(
+        &mut self,
+        select: &mut Select,
+    ) -> std::result::Result<HashMap<String, Expr>, Failure> {
+        let mut shown = Vec::new();
+        let mut complete = true;
+        for item in &mut select.from {
+            match self.item(item)? {
+                Some(columns) => shown.extend(columns),
+                None => complete = false,
+            }
+        }
+        if !complete {
+            return Ok(HashMap::new());
+        }
+        let changed: HashMap<String, Expr> =
+            shown.iter().filter(|c| c.changed).map(|c| (c.name.clone(), c.value.clone())).collect();
+        let mut items = Vec::new();
+        for item in std::mem::take(&mut select.projection) {
+            match item {
+                SelectItem::Wildcard(options) if options.is_plain() => {
+                    items.extend(shown.iter().map(as_item));
+                }
+                SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                    let folded = fold_ident(&name.value, name.quote_style);
+                    items.push(match changed.get(&folded) {
+                        Some(value) => SelectItem::ExprWithAlias {
+                            expr: value.clone(),
+                            alias: identifier(&folded),
+                        },
+                        None => SelectItem::UnnamedExpr(Expr::Identifier(name)),
+                    });
+                }
+                mut other => {
+                    replace(&mut other, &changed);
+                    items.push(other);
+                }
+            }
+        }
+        select.projection = items;
+        replace(&mut select.selection, &changed);
+        replace(&mut select.group_by, &changed);
+        replace(&mut select.having, &changed);
+        replace(&mut select.qualify, &changed);
+        replace(&mut select.distinct, &changed);
+        replace(&mut select.named_window, &changed);
+        Ok(changed)
+    }
+
+    /// The columns that a FROM item shows; none where a relation's are not known.
+    fn item(
+        &mut self,
+        item: &mut TableWithJoins,
+    ) -> std::result::Result<Option<Vec<Shown>>, Failure> {
+        let mut left = self.factor(&mut item.relation)?;
+        for join in &mut item.joins {
+            let right = self.factor(&mut join.relation)?;
+            left = match (left, right) {
+                (Some(left), Some(right)) => Some(joined(join, left, right)?),
+                _ => None,
+            };
+        }
+        Ok(left)
+    }
+
+    fn factor(
+        &mut self,
+        factor: &mut TableFactor,
+    ) -> std::result::Result<Option<Vec<Shown>>, Failure> {
+        let name = match factor {
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                return self.item(table_with_joins);
+            }
+            TableFactor::Table { alias: Some(alias), .. }
+            | TableFactor::Derived { alias: Some(alias), .. }
+            | TableFactor::UNNEST { alias: Some(alias), .. }
+            | TableFactor::NestedJoin { alias: Some(alias), .. }
+            | TableFactor::Function { alias: Some(alias), .. } => {
+                Some(fold_ident(&alias.name.value, alias.name.quote_style))
+            }
+            TableFactor::Table { name, .. } => object_name(name).pop(),
+            _ => None,
+        };
+        let columns = self.known.pop_front().flatten();
+        let (Some(name), Some(columns)) = (name, columns) else { return Ok(None) };
+        let shown = columns.into_iter().map(|column| Shown {
+            value: Expr::CompoundIdentifier(vec![identifier(&name), identifier(&column)]),
+            name: column,
+            changed: false,
+        });
+        Ok(Some(shown.collect()))
+    }
+}
+
+fn as_item(column: &Shown) -> SelectItem {
+    if column.changed {
+        let alias = identifier(&column.name);
+        return SelectItem::ExprWithAlias { expr: column.value.clone(), alias };
+    }
+    SelectItem::UnnamedExpr(column.value.clone())
+}
+
+/// What a join shows: merged columns, then the others of both sides.
+fn joined(
+    join: &mut Join,
+    mut left: Vec<Shown>,
+    mut right: Vec<Shown>,
+) -> std::result::Result<Vec<Shown>, Failure> {
+    let names: Vec<String> = match constraint(&join.join_operator) {
+        Some(JoinConstraint::Using(names)) => {
+            names.iter().filter_map(|n| object_name(n).pop()).collect()
+        }
+        Some(JoinConstraint::Natural) => {
+            let common = left.iter().map(|c| &c.name);
+            common.filter(|n| right.iter().any(|c| c.name == **n)).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut merged = Vec::new();
+    let mut condition: Option<Expr> = None;
+    let span = join.relation.span();
+    for name in names {
+        let take = |side: &mut Vec<Shown>, which: &str| {
+            let at = side.iter().position(|c| c.name == name).ok_or_else(|| {
+                let message = format!(
+                    "column \"{name}\" specified in USING clause does not exist in {which} table"
+                );
+                let known: Vec<&str> = side.iter().map(|c| c.name.as_str()).collect();
+                let error = Error::new(SqlState::UndefinedColumn, message)
+                    .column(&name)
+                    .maybe_hint(crate::suggest::hint("column", &name, &known));
+                Box::new((error, span))
+            })?;
+            Ok::<_, Failure>(side.remove(at))
+        };
+        let (l, r) = (take(&mut left, "left")?, take(&mut right, "right")?);
+        let equal = Expr::BinaryOp {
+            left: Box::new(l.value.clone()),
+            op: BinaryOperator::Eq,
+            right: Box::new(r.value.clone()),
+        };
+        condition = Some(match condition {
+            None => equal,
+            Some(all) => Expr::BinaryOp {
+                left: Box::new(all),
+                op: BinaryOperator::And,
+                right: Box::new(equal),
+            },
+        });
+        merged.push(match &join.join_operator {
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Shown { changed: true, ..r },
+            JoinOperator::FullOuter(_) => Shown {
+                value: either(&l.value, &r.value).map_err(|e| Box::new((e, span)))?,
+                changed: true,
+                name,
+            },
+            _ => l,
+        });
+    }
+    if merged.iter().any(|c| c.changed)
+        && let Some(condition) = condition
+    {
+        set_condition(&mut join.join_operator, condition);
+    }
+    merged.extend(left);
+    merged.extend(right);
+    Ok(merged)
+}
+
+fn either(left: &Expr, right: &Expr) -> Result<Expr> {
+    parse_expression(&format!("coalesce({left}, {right})"))
+}
+
+fn set_condition(operator: &mut JoinOperator, condition: Expr) {
+    if let JoinOperator::Join(c)
+    | JoinOperator::Inner(c)
+    | JoinOperator::Left(c)
+    | JoinOperator::LeftOuter(c)
+    | JoinOperator::Right(c)
+    | JoinOperator::RightOuter(c)
+    | JoinOperator::FullOuter(c) = operator
+    {
+        *c = JoinConstraint::On(condition);
+    }
+}
+
+/// Puts the merged columns' values in the place of their names, but not in subqueries.
+fn replace(tree: &mut impl VisitMut, values: &HashMap<String, Expr>) {
+    if !values.is_empty() {
+        let _ = tree.visit(&mut Replacer { values, depth: 0 });
+    }
+}
+
+struct Replacer<'a> {
+    values: &'a HashMap<String, Expr>,
+    depth: usize,
+}
+
+impl VisitorMut for Replacer<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Identifier(name) = expr
+            && let Some(value) = self.values.get(&fold_ident(&name.value, name.quote_style))
+        {
+            *expr = value.clone();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A `*` without EXCLUDE, REPLACE and the like.
+trait Plain {
+    fn is_plain(&self) -> bool;
+}
+
+impl Plain for sqlparser::ast::WildcardAdditionalOptions {
+    fn is_plain(&self) -> bool {
+        self.opt_ilike.is_none()
+            && self.opt_exclude.is_none()
+            && self.opt_except.is_none()
+            && self.opt_replace.is_none()
+            && self.opt_rename.is_none()
+    }
+}
