@@ -132,7 +132,13 @@ impl SessionZone {
             None => (-1, text),
         };
         let parts: Option<Vec<i32>> = digits.split(':').map(|part| part.parse().ok()).collect();
-        let seconds = match parts?.as_slice() {
+        let parts = parts?;
+        // As many hours as a week has, as in PostgreSQL.
+        let [hours, rest @ ..] = parts.as_slice() else { return None };
+        if !(0..168).contains(hours) || rest.iter().any(|part| !(0..60).contains(part)) {
+            return None;
+        }
+        let seconds = match parts.as_slice() {
             [h] => h * 3600,
             [h, m] => h * 3600 + m * 60,
             [h, m, s] => h * 3600 + m * 60 + s,

@@ -5,6 +5,7 @@
 //! damaged or hostile file is an error (XX001), never a panic.
 
 use crate::error::{Error, Result};
+use crate::format::{EncodeSettings, text_value};
 use crate::ml::algorithm::{Algorithm, Task};
 use crate::ml::canonical::HASH_VERSION;
 use crate::ml::dataset::Nulls;
@@ -329,10 +330,14 @@ fn read_classes(document: &Document, task: Task) -> Result<(Option<ArrayRef>, Ve
     Ok((Some(classes), names))
 }
 
-/// The classes as texts.
+/// The classes as texts, as a cast to text would write them.
 pub(crate) fn class_names(classes: &ArrayRef) -> Result<Vec<String>> {
     Ok((0..classes.len())
-        .map(|i| arrow::util::display::array_value_to_string(classes, i))
+        .map(|i| match classes.data_type() {
+            // `true`, as a cast to text says, and not `t`.
+            DataType::Boolean => arrow::util::display::array_value_to_string(classes, i),
+            _ => Ok(text_value(classes, i, &EncodeSettings::default()).unwrap_or_default()),
+        })
         .collect::<Result<_, _>>()?)
 }
 

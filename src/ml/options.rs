@@ -184,6 +184,18 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether the algorithm has this option.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// The same with another number of boosting rounds.
+    pub fn with_rounds(&self, rounds: usize) -> Self {
+        let mut options = self.clone();
+        options.values.insert("rounds", OptionValue::Int(rounds as i64));
+        options
+    }
+
     /// Checks what was given. 22023 for an unknown option or a value that does not fit, 0A000 for a known option
     /// that is not built.
     pub fn check(algorithm: Algorithm, given: &[(String, OptionValue)]) -> Result<Self> {

@@ -8,9 +8,9 @@ use sqlparser::tokenizer::Token;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Folds an identifier as PostgreSQL does: unquoted ones to lower case.
+/// Folds an identifier as PostgreSQL does: ASCII letters of unquoted ones to lower case.
 pub fn fold_ident(value: &str, quote: Option<char>) -> String {
-    if quote.is_some() { value.to_owned() } else { value.to_lowercase() }
+    if quote.is_some() { value.to_owned() } else { value.to_ascii_lowercase() }
 }
 
 /// The words that PostgreSQL does not take as a column's or table's name without quotes, in order.

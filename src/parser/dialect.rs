@@ -3,10 +3,11 @@
 //! sqlparser asks a dialect's `TypeId` in many places, so this one answers with PostgreSQL's and
 //! forwards every method that PostgreSQL overrides (`derive_dialect!` works only inside sqlparser).
 
-use sqlparser::ast::Expr;
+use sqlparser::ast::{Expr, UnaryOperator};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
 use std::any::TypeId;
 
 /// PostgreSQL's dialect plus `VERSION AS OF`, `TIMESTAMP AS OF` and `AT (…)`.
@@ -77,6 +78,16 @@ impl Dialect for CenoteDialect {
             true => Expr::IsDistinctFrom(left, right),
             false => Expr::IsNotDistinctFrom(left, right),
         }))
+    }
+
+    /// A sign binds tighter than `^`, as in PostgreSQL: `-2 ^ 2` is 4.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if parser.peek_token_ref().token != Token::Minus {
+            return PG.parse_prefix(parser);
+        }
+        parser.advance_token();
+        let operand = parser.parse_subexpr(PG.prec_value(Precedence::AtTz));
+        Some(operand.map(|e| Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(e) }))
     }
 
     fn prec_value(&self, prec: Precedence) -> u8 {

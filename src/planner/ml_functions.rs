@@ -162,8 +162,24 @@ fn input_of(argument: &FunctionArg) -> Option<Result<Query>> {
             let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
             Some(from_name(parts.join(".")))
         }
-        _ => argument_text(argument).map(|(text, _)| from_name(text)),
+        _ => argument_text(argument).map(|(text, _)| from_text(&text)),
     }
+}
+
+/// A relation by its name in a text.
+fn from_text(text: &str) -> Result<Query> {
+    let query = ast::parse_query(&format!("SELECT * FROM {text}")).ok().filter(|query| {
+        let SetExpr::Select(select) = query.body.as_ref() else { return false };
+        let [from] = select.from.as_slice() else { return false };
+        // Nothing but the name, which may carry a version.
+        matches!(&from.relation, TableFactor::Table { args: None, alias: None, .. })
+            && query.to_string() == format!("SELECT * FROM {}", from.relation)
+    });
+    query.ok_or_else(|| {
+        let message = format!("\"{text}\" is not the name of a relation");
+        Error::new(SqlState::UndefinedTable, message)
+            .hint("Rows of a query are given as (SELECT …) in parentheses.")
+    })
 }
 
 fn stored(rewriter: &mut Rewriter<'_>, batch: RecordBatch) -> Result<TableFactor> {

@@ -5,7 +5,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
 use sqlparser::ast::{
-    Expr, Function, FunctionArguments, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    Expr, Function, FunctionArguments, Ident, ObjectNamePart, OrderBy, OrderByKind, Query, Select,
+    SelectItem, SetExpr,
 };
 use std::collections::HashSet;
 
@@ -20,6 +21,26 @@ pub fn display_name(name: &str) -> &str {
 /// Gives every expression of every SELECT list the name that PostgreSQL gives it.
 pub(super) fn name_columns(query: &mut Query, top_level: bool) {
     name_set(&mut query.body, top_level);
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by else {
+        return;
+    };
+    // ORDER BY means the alias, also where that is kept apart from columns of its name.
+    for key in keys {
+        if let Expr::Identifier(word) = &mut key.expr {
+            let name = crate::parser::fold_ident(&word.value, word.quote_style);
+            let renamed = select.projection.iter().find_map(|item| match item {
+                SelectItem::ExprWithAlias { alias, .. } => {
+                    let (shown, _) = alias.value.split_once(MARK)?;
+                    (shown == name).then_some(alias)
+                }
+                _ => None,
+            });
+            if let Some(alias) = renamed {
+                *word = Ident::with_quote_and_span('"', word.span, alias.value.clone());
+            }
+        }
+    }
 }
 
 fn name_set(body: &mut SetExpr, top_level: bool) {

@@ -6,14 +6,14 @@ use super::{functions, types, zones};
 use crate::catalog::SqlType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
 use datafusion::common::{ExprSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, Cast, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, WindowFrame, WindowFrameBound,
-    WindowFrameUnits, cast, lit,
+    WindowFrameUnits, binary_expr, cast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::{Arc, LazyLock};
@@ -27,43 +27,58 @@ pub struct Operands;
 
 impl AnalyzerRule for Operands {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        // The two parts of a recursive query agreed on their types when they were planned.
-        if plan.exists(|p| Ok(matches!(p, LogicalPlan::RecursiveQuery(_))))? {
-            return Ok(plan);
-        }
-        plan.transform_up_with_subqueries(|plan| {
-            // LIMIT wants bigint, and VALUES keeps the schema that it was planned with.
-            if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::Values(_)) {
-                return Ok(Transformed::no(plan));
-            }
-            let mut schema = merge_schema(&plan.inputs());
-            if plan.inputs().is_empty() {
-                schema = plan.schema().as_ref().clone();
-            }
-            let preserver = NamePreserver::new(&plan);
-            let changed = plan.map_expressions(|expr| {
-                let name = preserver.save(&expr);
-                expr.transform_up(|expr| {
-                    let expr = match zones::at_time_zone(expr, &schema) {
-                        Expr::Cast(cast) => types::bare_numeric(cast, &schema),
-                        other => merged_lists(other),
-                    };
-                    let expr = peers_of_bytes(maybe_absent(expr), &schema);
-                    let expr = untyped_operands(expr, &schema);
-                    let expr = double_arguments(expr, &schema);
-                    let expr = in_common(float_operands(expr, &schema), &schema);
-                    Ok(narrow(date_arithmetic(expr, &schema)))
-                })
-                .map(|t| t.update_data(|expr| name.restore(expr)))
-            })?;
-            // Nodes above a changed one hold its old types: every schema is computed again.
-            changed.map_data(LogicalPlan::recompute_schema)
-        })
-        .map(|t| t.data)
+        plan.rewrite_with_subqueries(&mut Typer).map(|t| t.data)
     }
 
     fn name(&self) -> &str {
         "operands"
+    }
+}
+
+struct Typer;
+
+impl TreeNodeRewriter for Typer {
+    type Node = LogicalPlan;
+
+    fn f_down(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        // The two parts of a recursive query agreed on their types when they were planned.
+        let next = match plan {
+            LogicalPlan::RecursiveQuery(_) => TreeNodeRecursion::Jump,
+            _ => TreeNodeRecursion::Continue,
+        };
+        Ok(Transformed::new(plan, false, next))
+    }
+
+    fn f_up(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        // LIMIT wants bigint, and VALUES keeps the schema that it was planned with.
+        if matches!(
+            plan,
+            LogicalPlan::Limit(_) | LogicalPlan::Values(_) | LogicalPlan::RecursiveQuery(_)
+        ) {
+            return Ok(Transformed::no(plan));
+        }
+        let mut schema = merge_schema(&plan.inputs());
+        if plan.inputs().is_empty() {
+            schema = plan.schema().as_ref().clone();
+        }
+        let preserver = NamePreserver::new(&plan);
+        let changed = plan.map_expressions(|expr| {
+            let name = preserver.save(&expr);
+            expr.transform_up(|expr| {
+                let expr = match zones::at_time_zone(expr, &schema) {
+                    Expr::Cast(cast) => types::bare_numeric(cast, &schema),
+                    other => merged_lists(other),
+                };
+                let expr = peers_of_bytes(maybe_absent(expr), &schema);
+                let expr = untyped_operands(expr, &schema);
+                let expr = double_arguments(expr, &schema);
+                let expr = in_common(float_operands(expr, &schema), &schema);
+                Ok(narrow(date_arithmetic(expr, &schema)))
+            })
+            .map(|t| t.update_data(|expr| name.restore(expr)))
+        })?;
+        // Nodes above a changed one hold its old types: every schema is computed again.
+        changed.map_data(LogicalPlan::recompute_schema)
     }
 }
 
@@ -73,16 +88,24 @@ fn merged_lists(expr: Expr) -> Expr {
     let (left, op, right) = match expr {
         Expr::Not(inner) => match *inner {
             Expr::InList(list) => {
-                return Expr::InList(InList { negated: !list.negated, ..list });
+                return merged_lists(Expr::InList(InList { negated: !list.negated, ..list }));
             }
             other => return Expr::Not(Box::new(other)),
         },
+        Expr::InList(list) if list.list.iter().any(|e| kind_of_literal(e).is_none()) => {
+            return compared(list);
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => (left, op, right),
         other => return other,
     };
     if let (Expr::InList(a), Expr::InList(b)) = (left.as_ref(), right.as_ref())
         && a.expr == b.expr
     {
+        // What is no plain value of one type says nothing by how it is written.
+        let kind = a.list.first().and_then(kind_of_literal);
+        if !a.list.iter().chain(&b.list).all(|e| kind_of_literal(e) == kind) {
+            return Expr::BinaryExpr(BinaryExpr { left, op, right });
+        }
         let disjoint = a.list.iter().all(|e| !b.list.contains(e));
         let within = |x: &InList, y: &InList| x.list.iter().all(|e| y.list.contains(e));
         let null = || Box::new(lit(ScalarValue::Boolean(None)));
@@ -102,6 +125,40 @@ fn merged_lists(expr: Expr) -> Expr {
         }
     }
     Expr::BinaryExpr(BinaryExpr { left, op, right })
+}
+
+fn kind_of_literal(expr: &Expr) -> Option<DataType> {
+    match expr {
+        Expr::Literal(value, _) if !value.is_null() => Some(value.data_type()),
+        Expr::Cast(Cast { expr, field }) => {
+            kind_of_literal(expr).map(|_| field.data_type().clone())
+        }
+        _ => None,
+    }
+}
+
+/// `x IN (a, NULL)` as comparisons: DataFusion merges lists by how their members are written.
+fn compared(list: InList) -> Expr {
+    let InList { expr, list, negated } = list;
+    let (compare, combine) = match negated {
+        true => (Operator::NotEq, Operator::And),
+        false => (Operator::Eq, Operator::Or),
+    };
+    let mut terms: Vec<Expr> =
+        list.into_iter().map(|e| binary_expr(expr.as_ref().clone(), compare, e)).collect();
+    // A balanced tree, so that a long list does not nest deeply.
+    while terms.len() > 1 {
+        let mut pairs = terms.into_iter();
+        let mut next = Vec::new();
+        while let Some(left) = pairs.next() {
+            next.push(match pairs.next() {
+                Some(right) => binary_expr(left, combine, right),
+                None => left,
+            });
+        }
+        terms = next;
+    }
+    terms.pop().unwrap_or_else(|| lit(negated))
 }
 
 /// A subquery without rows is NULL, also where its column is not; DataFusion trusts the column.
@@ -160,8 +217,10 @@ fn untyped_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
         _ => None,
     };
     let typed = |e: Expr, wanted: &DataType| match &e {
-        Expr::Literal(ScalarValue::Utf8(Some(_)) | ScalarValue::Utf8View(Some(_)), _) => {
-            cast(e, wanted.clone())
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
+            let written = matches!(wanted, DataType::Decimal128(..));
+            let written = if written { types::written_type(text) } else { None };
+            cast(e, written.unwrap_or_else(|| wanted.clone()))
         }
         _ => e,
     };

@@ -241,9 +241,10 @@ pub(super) async fn resolve(
     }
     for (generated, relation, spec) in std::mem::take(&mut rewritten.versions) {
         let parts = crate::parser::object_name(&relation);
-        let provider = versioned(planner, &parts, &spec, &mut reads)
-            .await
-            .map_err(|e| e.position_or(position(slice, &relation)))?;
+        let provider =
+            versioned(planner, &parts, &spec, rewritten.mentions_committed_at, &mut reads)
+                .await
+                .map_err(|e| e.position_or(position(slice, &relation)))?;
         catalog.insert(None, generated, provider);
     }
     let wrapped = datafusion::sql::parser::Statement::Statement(Box::new(statement.clone()));
@@ -451,6 +452,7 @@ async fn versioned(
     planner: &Planner<'_>,
     parts: &[String],
     spec: &VersionSpec,
+    with_hidden: bool,
     reads: &mut Reads,
 ) -> Result<Arc<dyn TableProvider>> {
     let snapshot = planner.world.snapshot();
@@ -463,7 +465,7 @@ async fn versioned(
             name: table.name.clone(),
             version: state.version(),
         });
-        return table_provider(planner, &table, state, false);
+        return table_provider(planner, &table, state, with_hidden);
     }
     let table = time_travel_table(planner.world, &planner.environment.search_path, parts)?;
     reads.direct.insert(Dependency::Table(table.id.clone()));
@@ -477,13 +479,16 @@ async fn versioned(
     };
     let state = snapshot.table_at(&table.id, version).await?;
     reads.pins.push(Pin { table: table.id.clone(), name: table.name.clone(), version });
-    let columns = crate::delta::schema::columns_from_json(&state.metadata().schema_string)?;
+    let mut columns = crate::delta::schema::columns_from_json(&state.metadata().schema_string)?;
+    for column in &mut columns {
+        column.hidden = table.columns.iter().any(|c| c.hidden && c.name == column.name);
+    }
     let table = Table {
         columns,
         partition_by: state.metadata().partition_columns.clone(),
         ..Table::clone(&table)
     };
-    table_provider(planner, &table, state, false)
+    table_provider(planner, &table, state, with_hidden)
 }
 
 fn time_travel_table(

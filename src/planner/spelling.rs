@@ -23,7 +23,7 @@ use datafusion::common::ScalarValue;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArgumentClause,
     FunctionArguments, GroupByExpr, Interval, LimitClause, Query, SelectItem, SetExpr, Spanned,
-    Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, visit_expressions,
+    UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -265,6 +265,13 @@ impl Speller<'_> {
                     Expr::Value(value) => interval(value),
                     _ => Ok(None),
                 }
+            }
+            // DataFusion would negate the first of the literal's units.
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner }
+                if matches!(inner.as_ref(), Expr::Interval(_)) =>
+            {
+                let expr = Box::new(Expr::Nested(inner.clone()));
+                Ok(Some(Expr::UnaryOp { op: UnaryOperator::Minus, expr }))
             }
             Expr::Cast { expr: inner, data_type, .. } => {
                 check_float(inner, data_type).map(|()| None)

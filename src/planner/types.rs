@@ -71,7 +71,7 @@ pub(super) fn bare_numeric(cast: Cast, schema: &dyn ExprSchema) -> Expr {
 }
 
 /// The type of a number as it is written, such as `12.50`.
-fn written_type(text: &str) -> Option<ArrowType> {
+pub(super) fn written_type(text: &str) -> Option<ArrowType> {
     let digits = text.trim().trim_start_matches(['+', '-']);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());

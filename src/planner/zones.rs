@@ -92,6 +92,13 @@ pub(super) fn local(expr: Expr, schema: &dyn ExprSchema, zone: &str) -> Result<T
             let moved = Expr::BinaryExpr(BinaryExpr { left, op, right });
             Transformed::yes(to_instant(cast(moved, LOCAL), zone))
         }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right })
+            if counts_days(&left, schema) && of_instant(&right) =>
+        {
+            let right = Box::new(to_local(*right, zone));
+            let moved = Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right });
+            Transformed::yes(to_instant(cast(moved, LOCAL), zone))
+        }
         other => Transformed::no(other),
     })
 }

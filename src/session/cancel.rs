@@ -44,6 +44,17 @@ impl CancelHandle {
     /// A fresh canceller for the next statement, which fires by itself after `timeout`.
     pub fn arm(&self, timeout: Option<Duration>) -> Canceller {
         let canceller = Canceller::default();
+        self.resume(canceller.clone(), timeout);
+        canceller
+    }
+
+    /// The statement is between two of its steps: nothing that happens now is meant for it.
+    pub fn suspend(&self) -> Canceller {
+        std::mem::take(&mut *self.lock()).canceller
+    }
+
+    /// The statement goes on, for at most `timeout`.
+    pub fn resume(&self, canceller: Canceller, timeout: Option<Duration>) {
         let timer = timeout.map(|timeout| {
             let canceller = canceller.clone();
             AbortOnDropHandle::new(tokio::spawn(async move {
@@ -51,8 +62,7 @@ impl CancelHandle {
                 canceller.cancel(CancelReason::Timeout);
             }))
         });
-        *self.lock() = Current { canceller: canceller.clone(), _timer: timer };
-        canceller
+        *self.lock() = Current { canceller, _timer: timer };
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Current> {

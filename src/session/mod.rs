@@ -32,6 +32,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use engine::Activity;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use transaction::Block;
 
@@ -174,6 +175,11 @@ impl Session {
     /// The settings that decide how values look.
     pub fn encode_settings(&self) -> EncodeSettings {
         self.settings.encode()
+    }
+
+    /// How long a statement may take.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        self.settings.statement_timeout()
     }
 
     /// Where the session stands.

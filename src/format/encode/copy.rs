@@ -36,7 +36,8 @@ impl<'a> CopyWriter<'a> {
         };
         let used = b"0123456789+-.: aeftnyINBC";
         let clash = used.iter().any(|b| special[usize::from(*b)])
-            || (!null.is_empty() && null.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+            || (!null.is_empty()
+                && null.bytes().all(|b| used.contains(&b) || b.is_ascii_alphanumeric()));
         let plain = types.iter().map(|ty| !clash && writes_plain(*ty)).collect();
         Self { framing, plain, special, scratch: BytesMut::new() }
     }

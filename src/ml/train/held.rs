@@ -10,6 +10,7 @@ use crate::ml::dataset::{Collector, Dataset, LabelValues};
 use crate::ml::estimator::{Fit, Job, Measurement, Rows, Target};
 use crate::ml::evaluation::{self, Evaluation};
 use crate::ml::model::{Label, Model};
+use crate::ml::options::Options;
 use crate::ml::preprocess::{EncodedColumn, FitRows, Frame, Preprocessor};
 use crate::ml::progress::Monitor;
 use crate::ml::signature::Signature;
@@ -132,17 +133,26 @@ impl Held<'_> {
                 "fitting again on all rows",
             )?;
         }
-        let mut model =
-            self.fit_once(dataset, n_train, counts.validation as usize, &self.monitor, notices)?;
+        let mut model = self.fit_once(
+            dataset,
+            (n_train, counts.validation as usize),
+            &self.options,
+            &self.monitor,
+            notices,
+        )?;
         model.0.evaluations = self.measure(&model, dataset, counts, is_whole)?;
         let (mut result, fit_measurements, _) = model;
         if let Some(values) = kept {
             dataset.values = values;
+            let options = match best_round(&self.options, &fit_measurements) {
+                Some(rounds) => self.options.with_rounds(rounds),
+                None => self.options.clone(),
+            };
             let mut again = Vec::new();
             let (mut refitted, _, _) = self.fit_once(
                 dataset,
-                dataset.n_rows,
-                0,
+                (dataset.n_rows, 0),
+                &options,
                 &self.monitor.in_phase("refitting"),
                 &mut again,
             )?;
@@ -157,15 +167,15 @@ impl Held<'_> {
     fn fit_once(
         &self,
         dataset: &mut Dataset,
-        n_train: usize,
-        n_validation: usize,
+        (n_train, n_validation): (usize, usize),
+        options: &Options,
         monitor: &Monitor,
         notices: &mut Vec<Notice>,
     ) -> Result<(Model, Vec<Measurement>, Vec<EncodedColumn>)> {
         let fit_rows = FitRows {
             n_rows: n_train,
             weights: dataset.weights.as_deref().map(|w| &w[..n_train]),
-            max_categories: self.options.int("max_categories"),
+            max_categories: options.int("max_categories"),
         };
         let (preprocessor, column_notices) =
             Preprocessor::fit(dataset, &fit_rows, self.nulls, self.refuses_unseen());
@@ -185,7 +195,7 @@ impl Held<'_> {
                 class_names: &names,
                 signature: &signature,
                 preprocessor: &preprocessor,
-                options: &self.options,
+                options,
                 monitor,
                 threads: self.threads,
                 reserve: &|bytes, what| dataset.reserve(bytes, what),
@@ -225,6 +235,17 @@ impl Held<'_> {
         }
         Ok(evaluations)
     }
+}
+
+/// The round with the least loss on the validation part, where training stops early: refitting has no such
+/// part to stop by.
+fn best_round(options: &Options, measurements: &[Measurement]) -> Option<usize> {
+    if !options.has("early_stopping") || options.int("early_stopping") == 0 {
+        return None;
+    }
+    let losses = measurements.iter().filter(|m| m.key == "validation_loss");
+    let best = losses.min_by(|a, b| a.value.total_cmp(&b.value))?;
+    usize::try_from(best.step).ok()
 }
 
 fn measure_part(model: &Model, rows: &Rows<'_>, name: &str) -> Result<Evaluation> {

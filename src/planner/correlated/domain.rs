@@ -175,8 +175,10 @@ impl Domain {
                 )?))
             }
             LogicalPlan::Window(Window { input, window_expr, .. }) => {
-                let expressions = self.named(window_expr, &seen)?;
-                let parted = expressions.into_iter().map(|e| self.parted(e));
+                let parted = window_expr.into_iter().map(|e| {
+                    let name = e.schema_name().to_string();
+                    Ok(self.parted(self.inside(e, &seen)?)?.alias(name))
+                });
                 let window = Window::try_new(parted.collect::<Result<_>>()?, self.below(input)?)?;
                 Ok(LogicalPlan::Window(window))
             }

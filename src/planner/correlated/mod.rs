@@ -14,7 +14,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, Result};
 use datafusion::logical_expr::expr::Exists;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::logical_plan::Join;
+use datafusion::logical_expr::logical_plan::{Join, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Projection, Subquery, lit,
@@ -32,7 +32,7 @@ impl AnalyzerRule for Correlated {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let mut found = false;
         plan.apply_with_subqueries(|node| {
-            found |= node.contains_outer_reference();
+            found |= node.contains_outer_reference() || sorts_by_subquery(node)?;
             Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
         if !found {
@@ -73,6 +73,9 @@ impl Unnester {
                 Some(joined) => Transformed::yes(joined),
                 None => Transformed::no(plan),
             });
+        }
+        if sorts_by_subquery(&plan)? {
+            return sorted_by_column(plan);
         }
         let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
         let mut subqueries = Vec::new();
@@ -192,6 +195,54 @@ impl Unnester {
     }
 }
 
+fn sorts_by_subquery(plan: &LogicalPlan) -> Result<bool> {
+    let LogicalPlan::Sort(sort) = plan else { return Ok(false) };
+    Ok(sort.expr.iter().any(|key| has_subquery(&key.expr)))
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_)))).unwrap_or(false)
+}
+
+/// Subqueries in ORDER BY become columns below the sort.
+fn sorted_by_column(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Sort(sort) = plan else { return Ok(Transformed::no(plan)) };
+    let schema = sort.input.schema().clone();
+    let mut keys = sort.expr.clone();
+    let mut added = Vec::new();
+    for key in keys.iter_mut().filter(|key| has_subquery(&key.expr)) {
+        let name = format!("__cenote_key_{}", added.len());
+        let column = Expr::Column(Column::new_unqualified(&name));
+        added.push(std::mem::replace(&mut key.expr, column).alias(name));
+    }
+    let mut used = Vec::new();
+    for expr in &added {
+        used.extend(expr.column_refs().into_iter().cloned());
+        expr.apply(|e| {
+            if let Expr::ScalarSubquery(s) = e {
+                used.extend(outer_columns(&s.subquery)?);
+            } else if let Expr::Exists(exists) = e {
+                used.extend(outer_columns(&exists.subquery.subquery)?);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    let (mut items, below) = match sort.input.as_ref() {
+        // What the select list does not show is still there below it.
+        LogicalPlan::Projection(shown)
+            if !used.iter().all(|c| schema.has_column(c))
+                && used.iter().all(|c| shown.input.schema().has_column(c)) =>
+        {
+            (shown.expr.clone(), shown.input.clone())
+        }
+        _ => (schema.columns().into_iter().map(Expr::Column).collect(), sort.input.clone()),
+    };
+    items.extend(added);
+    let input = Arc::new(LogicalPlan::Projection(Projection::try_new(items, below)?));
+    let sorted = LogicalPlan::Sort(Sort { expr: keys, input, fetch: sort.fetch });
+    Ok(Transformed::yes(columns_of(sorted, &schema)?))
+}
+
 /// Whether an expression of this node is a subquery that DataFusion would leave where it is.
 fn must_be_unnested(node: &LogicalPlan, expr: &Expr) -> Result<bool> {
     let in_place = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Projection(_));
@@ -207,7 +258,25 @@ fn must_be_unnested(node: &LogicalPlan, expr: &Expr) -> Result<bool> {
 }
 
 /// Whether DataFusion's rules move what is correlated in this plan into a join's condition.
+///
+/// It also moves conditions out of windows, limits and the inner side of outer joins, which changes
+/// what they mean: plans that have these are not left to it.
 fn is_pulled_up(plan: &LogicalPlan, exists: bool) -> Result<bool> {
+    let mut aggregates = 0;
+    let unsafe_to_pull = plan.exists(|node| {
+        aggregates += usize::from(matches!(node, LogicalPlan::Aggregate(_)));
+        Ok(aggregates > 1
+            || match node {
+                LogicalPlan::Join(join) => join.join_type != JoinType::Inner,
+                LogicalPlan::Limit(_) | LogicalPlan::Distinct(_) => !exists,
+                LogicalPlan::Sort(sort) => sort.fetch.is_some(),
+                LogicalPlan::Window(_) | LogicalPlan::Union(_) => true,
+                _ => false,
+            })
+    })?;
+    if unsafe_to_pull {
+        return Ok(false);
+    }
     let mut pull_up = PullUpCorrelatedExpr::new()
         .with_need_handle_count_bug(!exists)
         .with_exists_sub_query(exists);

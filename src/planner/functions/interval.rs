@@ -7,7 +7,7 @@ use crate::sqlstate::SqlState;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, IntervalMonthDayNanoArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, DurationNanosecondType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    DataType, DurationMicrosecondType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
     IntervalUnit, TimeUnit,
 };
 use datafusion::common::{Result, ScalarValue};
@@ -16,18 +16,20 @@ use std::sync::{Arc, LazyLock};
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 const DAY_NANOS: i64 = 86_400_000_000_000;
+const DAY_MICROS: i64 = 86_400_000_000;
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// Intervals of a column; the difference of two times counts whole days.
 pub(super) fn intervals(array: &ArrayRef) -> Result<Vec<Option<IntervalMonthDayNano>>> {
     if matches!(array.data_type(), DataType::Duration(_)) {
-        let nanos = cast(array, &DataType::Duration(TimeUnit::Nanosecond))?;
+        // In nanoseconds, differences of times would end at 292 years.
+        let micros = cast(array, &DataType::Duration(TimeUnit::Microsecond))?;
         let split = |n: i64| {
-            let days = i32::try_from(n / DAY_NANOS).unwrap_or(i32::MAX);
-            IntervalMonthDayNano::new(0, days, n % DAY_NANOS)
+            let days = i32::try_from(n / DAY_MICROS).unwrap_or(i32::MAX);
+            IntervalMonthDayNano::new(0, days, n % DAY_MICROS * 1000)
         };
-        return Ok(nanos
-            .as_primitive::<DurationNanosecondType>()
+        return Ok(micros
+            .as_primitive::<DurationMicrosecondType>()
             .iter()
             .map(|v| v.map(split))
             .collect());

@@ -7,6 +7,7 @@ use super::message::{Bind, Message, Target, violation};
 use super::rows::{Rows, row_description};
 use crate::error::{Error, Result};
 use crate::format::{EncodeSettings, Format, Framing, decode_parameter, pg_type_of};
+use crate::planner::Canceller;
 use crate::session::{Prepared, Response, TransactionStatus};
 use crate::sqlstate::SqlState;
 use arrow::datatypes::Schema;
@@ -49,6 +50,8 @@ enum State {
         rows: Box<Rows>,
         tag: &'static str,
         counted: bool,
+        /// What stops its statement, while that runs.
+        canceller: Canceller,
     },
     /// All rows are sent; there are none left, however often it is asked for them.
     Exhausted {
@@ -186,9 +189,8 @@ impl Connection {
         let limit = (max_rows > 0).then_some(max_rows);
         match std::mem::replace(&mut portal.state, State::Done) {
             State::New => self.start(name, limit).await,
-            State::Open { rows, tag, counted } => {
-                // A cancel that came while nothing ran is not meant for this.
-                self.link.cancel.arm(None);
+            State::Open { rows, tag, counted, canceller } => {
+                self.link.cancel.resume(canceller, self.session.statement_timeout());
                 self.send_rows(name, rows, tag, counted, limit).await
             }
             State::Exhausted { tag, counted } => {
@@ -279,7 +281,7 @@ impl Connection {
         let sent = rows.send(&mut self.link, &cancel, Framing::DataRow, limit).await?;
         let state = if sent.suspended {
             self.link.output.put(&PortalSuspended::new());
-            State::Open { rows, tag, counted }
+            State::Open { rows, tag, counted, canceller: self.link.cancel.suspend() }
         } else {
             self.put_tag(if counted { format!("{tag} {}", sent.rows) } else { tag.to_owned() });
             State::Exhausted { tag, counted }

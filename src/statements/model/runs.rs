@@ -60,7 +60,7 @@ impl Run {
             started_at: Utc::now(),
             query: query.to_owned(),
             snapshot,
-            seed: given.get("seed").and_then(serde_json::Value::as_i64).unwrap_or(42),
+            seed: given.get("seed").and_then(whole_number).unwrap_or(42),
             given: options::given(given).into_iter().map(|(n, v)| (n, v.to_string())).collect(),
         }
     }
@@ -221,4 +221,9 @@ fn integers(values: Vec<Option<i64>>) -> ArrayRef {
 fn times(values: Vec<DateTime<Utc>>) -> ArrayRef {
     let micros = values.iter().map(DateTime::timestamp_micros);
     Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
+}
+
+/// A number, also where it is written as a text.
+fn whole_number(value: &serde_json::Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
 }

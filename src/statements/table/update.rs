@@ -2,7 +2,7 @@
 
 use super::change::{Change, Target, carry_out, predicate};
 use super::{columns, insert::default_of, rows};
-use crate::catalog::{Column, Table};
+use crate::catalog::{Column, SqlType, Table};
 use crate::delta::changes::{ChangeKind, DuplicatePolicy};
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
@@ -12,7 +12,7 @@ use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use sqlparser::ast::{
     self, Assignment, AssignmentTarget, Expr, ObjectName, Query, TableWithJoins,
-    UpdateTableFromKind,
+    UpdateTableFromKind, Value,
 };
 use std::sync::Arc;
 
@@ -148,7 +148,7 @@ impl Update {
                     {
                         default_of(table, i)?
                     }
-                    value => value.clone(),
+                    value => typed(value, column)?,
                 },
                 // A changed row of a feature table is a new row, committed now.
                 None if column.hidden => {
@@ -187,4 +187,17 @@ pub fn refuse_key_change(slice: &TokenSlice, table: &Table, places: &[usize]) ->
     )
     .column(name)
     .position(slice.position_of(0)))
+}
+
+/// A bare parameter takes its column's type.
+fn typed(value: &Expr, column: &Column) -> Result<Expr> {
+    let is_parameter = matches!(value, Expr::Value(v) if matches!(v.value, Value::Placeholder(_)));
+    if !is_parameter {
+        return Ok(value.clone());
+    }
+    let sql_type = match &column.sql_type {
+        SqlType::Varchar(_) => &SqlType::Text,
+        other => other,
+    };
+    crate::planner::parse_expression(&format!("CAST({value} AS {sql_type})"))
 }

@@ -113,7 +113,7 @@ pub(super) fn split_name(text: &str) -> Vec<String> {
             '"' => quoted = !quoted,
             '.' if !quoted => parts.push(String::new()),
             c if quoted => part.push(c),
-            c => part.extend(c.to_lowercase()),
+            c => part.push(c.to_ascii_lowercase()),
         }
     }
     parts

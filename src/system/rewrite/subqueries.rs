@@ -113,6 +113,11 @@ pub(super) fn array_of(query: &Query) -> Option<Expr> {
     if let Some(array) = array_of_unnest(select) {
         return Some(array);
     }
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(e, _) if e.is_empty());
+    if query.limit_clause.is_some() || query.fetch.is_some() || select.distinct.is_some() || grouped
+    {
+        return None;
+    }
     let mut query = query.clone();
     let SetExpr::Select(select) = query.body.as_mut() else { return None };
     let [item] = select.projection.as_mut_slice() else { return None };
@@ -271,6 +276,13 @@ impl Lift<'_> {
     /// Joins the subquery's tables under new names, and returns its column.
     fn lift(&mut self, query: &Query) -> Option<Expr> {
         let mut select = simple_select(query)?.clone();
+        // The promise of one row is the clients', about the catalog; a user's own tables keep it or not.
+        let mut tables = select.from.iter().flat_map(|item| {
+            std::iter::once(&item.relation).chain(item.joins.iter().map(|j| &j.relation))
+        });
+        if !tables.all(is_of_the_system) {
+            return None;
+        }
         let inner: HashSet<String> =
             tables_of(&select, self.ctes).into_iter().map(|t| t.alias).collect();
         let mut references = References::default();
@@ -299,6 +311,10 @@ impl Lift<'_> {
             _ => None,
         }
     }
+}
+
+fn is_of_the_system(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::Table { name, .. } if super::touches::is_system_relation(name))
 }
 
 /// A SELECT of one column from tables, without grouping, limits or set operations.
@@ -353,7 +369,8 @@ impl Visitor for References {
             }
             Expr::Function(function) => {
                 let name = function.name.0.last().and_then(|p| p.as_ident());
-                self.hard |= name.is_some_and(|n| AGGREGATES.contains(&n.value.as_str()));
+                self.hard |= name
+                    .is_some_and(|n| AGGREGATES.contains(&n.value.to_ascii_lowercase().as_str()));
             }
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => self.hard = true,
             // Unqualified columns could become ambiguous beside the outer tables' columns.

@@ -22,14 +22,7 @@ impl Visitor for Search {
     type Break = ();
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        let parts: Vec<&str> =
-            relation.0.iter().filter_map(|p| Some(p.as_ident()?.value.as_str())).collect();
-        let found = match parts.as_slice() {
-            [name] => is_catalog_relation(name),
-            [.., schema, _] => SYSTEM_SCHEMAS.contains(schema),
-            [] => false,
-        };
-        flow(found)
+        flow(is_system_relation(relation))
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
@@ -42,6 +35,17 @@ impl Visitor for Search {
             }
             _ => false,
         })
+    }
+}
+
+/// True for the name of a relation of the system's.
+pub(super) fn is_system_relation(relation: &ObjectName) -> bool {
+    let parts: Vec<&str> =
+        relation.0.iter().filter_map(|p| Some(p.as_ident()?.value.as_str())).collect();
+    match parts.as_slice() {
+        [name] => is_catalog_relation(name),
+        [.., schema, _] => SYSTEM_SCHEMAS.contains(schema),
+        [] => false,
     }
 }
 
