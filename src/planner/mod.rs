@@ -5,7 +5,7 @@
 //! 2. `relations` resolves every name against one [`World`] (a snapshot, or a transaction with its
 //!    own writes): tables, views (planned again from their text), system relations.
 //! 3. DataFusion plans, once `using` has merged the columns of joins. Rules before its type coercion
-//!    (`correlated`, `counted_sets`, `operands`) and after it (`checked`, with
+//!    (`correlated`, `counted_sets`, `grouping`, `operands`) and after it (`checked`, with
 //!    `casts` and `zones`, then `postgres` and `membership`) and the functions in `functions` give
 //!    operators, casts and times PostgreSQL's meaning.
 //! 4. `watch` and `slices` make the physical plan stoppable; `execute` runs it on the query runtime and
@@ -22,6 +22,7 @@ mod execute;
 mod files;
 mod filters;
 mod functions;
+mod grouping;
 mod instants;
 mod literals;
 mod membership;

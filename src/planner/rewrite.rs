@@ -13,7 +13,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
 use sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned, TableFactor,
+    FunctionArguments, Ident, LimitClause, ObjectName, ObjectNamePart, Query, Spanned, TableFactor,
     TableVersion, Value, VisitMut, VisitorMut, visit_expressions,
 };
 use std::collections::{HashMap, HashSet};
@@ -163,7 +163,8 @@ pub(super) fn rewrite(
     models: &HashMap<String, ResolvedModel>,
 ) -> Result<Rewritten> {
     let (out, casts) = (Rewritten::default(), HashMap::new());
-    let mut rewriter = Rewriter { planner, models, out, casts, depth: 0 };
+    let registered = HashMap::new();
+    let mut rewriter = Rewriter { planner, models, out, casts, registered, depth: 0 };
     if let ControlFlow::Break(failure) = VisitMut::visit(query, &mut rewriter) {
         let (error, span) = *failure;
         return Err(error.position_or(slice.and_then(|s| s.position(span.start))));
@@ -179,6 +180,8 @@ pub(super) struct Rewriter<'a> {
     pub(super) out: Rewritten,
     /// The types that parameters are cast to.
     casts: HashMap<usize, DataType>,
+    /// The names of functions for questions to models.
+    registered: HashMap<String, String>,
     depth: usize,
 }
 
@@ -195,6 +198,7 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         super::values::spread(&mut query.body);
         super::membership::spell_out(&mut query.body);
+        self.row_counts(query);
         names::name_columns(query, self.depth == 0);
         self.depth += 1;
         ControlFlow::Continue(())
@@ -264,6 +268,19 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    /// The parameters of LIMIT and OFFSET are bigint.
+    fn row_counts(&mut self, query: &Query) {
+        let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause else {
+            return;
+        };
+        for count in limit.iter().chain(offset.as_ref().map(|o| &o.value)) {
+            if let Some(number) = placeholder(count) {
+                let bigint = arrow::datatypes::DataType::Int64;
+                self.out.parameters.entry(number).or_insert(bigint);
+            }
+        }
+    }
+
     fn mention(&mut self, ident: &Ident) {
         if fold_ident(&ident.value, ident.quote_style) == crate::features::COMMITTED_AT {
             self.out.mentions_committed_at = true;
@@ -325,6 +342,11 @@ impl Rewriter<'_> {
         question: Question,
     ) -> String {
         self.out.models.insert(model.id.clone());
+        // Equal calls have equal names, so that GROUP BY and ORDER BY find them in the select list.
+        let asked = format!("{user_name} {question:?} {}", model.version.path);
+        if let Some(name) = self.registered.get(&asked) {
+            return name.clone();
+        }
         let name = format!("{}{}_{user_name}", predict::PREFIX, self.out.functions.len());
         self.out.functions.push(predict::function(
             name.clone(),
@@ -332,6 +354,7 @@ impl Rewriter<'_> {
             &model.model,
             question,
         ));
+        self.registered.insert(asked, name.clone());
         name
     }
 

@@ -2,7 +2,8 @@
 
 use super::models::ModelCache;
 use super::{
-    bounded, checked, correlated, counted_sets, functions, instants, operands, postgres, types,
+    bounded, checked, correlated, counted_sets, functions, grouping, instants, operands, postgres,
+    types,
 };
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
@@ -163,6 +164,7 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionS
     let mut analysis: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> = vec![
         Arc::new(counted_sets::CountedSets),
         Arc::new(correlated::Correlated),
+        Arc::new(grouping::GroupedColumns),
         Arc::new(operands::Operands),
     ];
     analysis.extend(Analyzer::new().rules);

@@ -22,8 +22,9 @@ use arrow::datatypes::{DataType as ArrowType, IntervalUnit};
 use datafusion::common::ScalarValue;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArgumentClause,
-    FunctionArguments, GroupByExpr, Interval, LimitClause, Query, SelectItem, SetExpr, Spanned,
-    UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, visit_expressions,
+    FunctionArguments, GroupByExpr, Interval, LimitClause, Query, Select, SelectItem, SetExpr,
+    Spanned, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -392,17 +393,29 @@ fn bits(value: &ValueWithSpan) -> Result<(), Failure> {
 
 /// Where two calls differ in casts only, each cast inside of a call carries its type as a constant.
 fn mark_casts(query: &mut Query) {
-    let mut calls = Calls { texts: HashMap::new() };
+    let mut calls = Calls::default();
     let _ = Visit::visit(&*query, &mut calls);
-    let colliding = calls.texts.values().any(|full| full.len() > 1);
-    if colliding {
+    let collide =
+        |texts: &HashMap<String, HashSet<String>>| texts.values().any(|full| full.len() > 1);
+    // A group's cast may stand beside its column.
+    if collide(&calls.groups) {
+        let _ = VisitMut::visit(query, &mut CastMarker { depth: 1 });
+    } else if collide(&calls.texts) {
         let _ = VisitMut::visit(query, &mut CastMarker { depth: 0 });
     }
 }
 
-/// Function calls by their text without casts.
+/// Function calls, and expressions of GROUP BY, by their text without casts.
+#[derive(Default)]
 struct Calls {
     texts: HashMap<String, HashSet<String>>,
+    groups: HashMap<String, HashSet<String>>,
+}
+
+fn without_casts(expr: &Expr) -> String {
+    let mut bare = expr.clone();
+    let _ = VisitMut::visit(&mut bare, &mut NoCasts);
+    bare.to_string()
 }
 
 impl Visitor for Calls {
@@ -410,9 +423,18 @@ impl Visitor for Calls {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if matches!(expr, Expr::Function(_)) {
-            let mut bare = expr.clone();
-            let _ = VisitMut::visit(&mut bare, &mut NoCasts);
-            self.texts.entry(bare.to_string()).or_default().insert(expr.to_string());
+            self.texts.entry(without_casts(expr)).or_default().insert(expr.to_string());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        if let GroupByExpr::Expressions(keys, _) = &select.group_by {
+            let mut groups: HashMap<String, HashSet<String>> = HashMap::new();
+            for key in keys {
+                groups.entry(without_casts(key)).or_default().insert(key.to_string());
+            }
+            self.groups.extend(groups.into_iter().filter(|(_, full)| full.len() > 1));
         }
         ControlFlow::Continue(())
     }

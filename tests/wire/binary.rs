@@ -267,3 +267,46 @@ fn a_portal_gives_as_many_rows_as_are_asked_for() {
     });
     server.stop();
 }
+
+#[test]
+fn a_portal_that_rests_is_not_timed() {
+    let server = Server::fresh();
+    run(async {
+        let mut client = server.connect().await;
+        client.batch_execute("SET statement_timeout = '1s'").await.expect("SET");
+        let transaction = client.transaction().await.expect("BEGIN");
+        let portal = transaction
+            .bind("SELECT n FROM generate_series(1, 20) AS t(n) ORDER BY n", &[])
+            .await
+            .expect("BIND");
+        assert_eq!(transaction.query_portal(&portal, 4).await.expect("EXECUTE").len(), 4);
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        transaction.cancel_token().cancel_query(tokio_postgres::NoTls).await.expect("a request");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let rest = transaction.query_portal(&portal, 0).await.expect("the other rows");
+        assert_eq!(rest.len(), 16);
+    });
+    server.stop();
+}
+
+#[test]
+fn parameters_take_the_types_of_their_places() {
+    let server = Server::fresh();
+    run(async {
+        let client = server.connect().await;
+        client
+            .batch_execute(
+                "CREATE TABLE t (a integer, b numeric(6,2)); INSERT INTO t VALUES (1, 2.5)",
+            )
+            .await
+            .expect("a table");
+        let update = client.prepare("UPDATE t SET a = $1 WHERE a < $2").await.expect("UPDATE");
+        assert_eq!(update.params(), [Type::INT4, Type::INT4]);
+        assert_eq!(client.execute(&update, &[&7i32, &5i32]).await.expect("UPDATE"), 1);
+        let limited = client.prepare("SELECT a FROM t LIMIT $1 OFFSET $2").await.expect("SELECT");
+        assert_eq!(limited.params(), [Type::INT8, Type::INT8]);
+        let rows = client.query(&limited, &[&5i64, &0i64]).await.expect("rows");
+        assert_eq!(rows[0].get::<_, i32>(0), 7);
+    });
+    server.stop();
+}
