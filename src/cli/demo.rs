@@ -51,8 +51,11 @@ fn run(args: &DemoArgs) -> Result<bool> {
     let scratch = tempfile::tempdir()?;
     std::fs::write(scratch.path().join(DATA.0), DATA.1)?;
     let warehouse = args.data.clone().unwrap_or_else(|| scratch.path().join("warehouse"));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(crate::planner::STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(|e| {
             Error::new(SqlState::IoError, format!("cannot start threads: {e}")).source(e)
         })?;
     let engine = runtime.block_on(Engine::open(&warehouse))?;

@@ -55,7 +55,17 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     start_log();
-    match cli.command {
+    // The shell plans on the thread that it runs on, whose stack is as large as any other's that does.
+    let run = move || run(cli.command, &matches);
+    let thread = std::thread::Builder::new().stack_size(crate::planner::STACK_BYTES).spawn(run);
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn run(command: Command, matches: &clap::ArgMatches) -> ExitCode {
+    match command {
         Command::Serve(args) => serve::serve(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -2,6 +2,7 @@
 
 use super::{MemoryArgs, complain};
 use crate::error::{Error, Result};
+use crate::planner::STACK_BYTES;
 use crate::server::pg::{Limits, listen_with};
 use crate::session::Engine;
 use crate::sqlstate::SqlState;
@@ -76,7 +77,11 @@ fn run(args: &ServeArgs) -> Result<()> {
 }
 
 fn runtime(builder: &mut Builder) -> Result<Runtime> {
-    builder.enable_all().build().map_err(|error| io_error("cannot start threads", error))
+    builder
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(|error| io_error("cannot start threads", error))
 }
 
 /// Only `listening on …` goes to standard output, for scripts that wait for it.

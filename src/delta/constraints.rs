@@ -6,6 +6,8 @@
 mod cast;
 mod display;
 
+pub use cast::assign;
+
 use crate::catalog::{Column, Table};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -69,7 +71,7 @@ impl TableChecks {
             .iter()
             .zip(&self.columns)
             .map(|(array, column)| {
-                cast::assign(array, &column.sql_type)
+                assign(array, &column.sql_type)
                     .map_err(|e| e.table(&self.relation).column(&column.name))
             })
             .collect::<Result<Vec<_>>>()?;

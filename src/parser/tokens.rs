@@ -166,6 +166,13 @@ impl TokenSlice {
         let is_natural =
             |t: &TokenWithSpan| matches!(&t.token, Token::Word(w) if w.keyword == Keyword::NATURAL);
         let dialect = CenoteDialect { natural: tokens.iter().any(is_natural) };
+        if longest_chain(&tokens) > MAX_CHAIN {
+            return Err(Error::new(
+                SqlState::StatementTooComplex,
+                format!("more than {MAX_CHAIN} operators in a row"),
+            )
+            .hint("Use IN for many values, and several statements for many rows."));
+        }
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(RECURSION_LIMIT)
             .with_tokens_with_locations(tokens);
@@ -220,4 +227,54 @@ fn lower_first(text: &str) -> String {
         Some(first) => first.to_lowercase().collect::<String>() + chars.as_str(),
         None => String::new(),
     }
+}
+
+/// Operators in a row make a tree as deep as they are many; this many fit the threads' stacks.
+const MAX_CHAIN: usize = 1000;
+
+/// The most operators in a row: a comma, or the end of the parentheses around, ends a row.
+fn longest_chain(tokens: &[TokenWithSpan]) -> usize {
+    let (mut longest, mut counts) = (0, vec![0]);
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket => counts.push(0),
+            Token::RParen | Token::RBracket if counts.len() > 1 => {
+                counts.pop();
+            }
+            Token::Comma | Token::SemiColon => {
+                if let Some(count) = counts.last_mut() {
+                    *count = 0;
+                }
+            }
+            Token::Plus
+            | Token::Minus
+            | Token::Mul
+            | Token::Div
+            | Token::Mod
+            | Token::Caret
+            | Token::StringConcat => longest = longest.max(one_more(&mut counts)),
+            Token::Word(w)
+                if matches!(
+                    w.keyword,
+                    Keyword::AND
+                        | Keyword::OR
+                        | Keyword::UNION
+                        | Keyword::EXCEPT
+                        | Keyword::INTERSECT
+                        | Keyword::JOIN
+                        | Keyword::NOT
+                ) =>
+            {
+                longest = longest.max(one_more(&mut counts));
+            }
+            _ => {}
+        }
+    }
+    longest
+}
+
+fn one_more(counts: &mut [usize]) -> usize {
+    let Some(count) = counts.last_mut() else { return 0 };
+    *count += 1;
+    *count
 }

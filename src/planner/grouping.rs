@@ -33,7 +33,9 @@ impl AnalyzerRule for GroupedColumns {
 fn by_columns(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let mut computed: Vec<Expr> = Vec::new();
     let mut add = |e: &Expr| {
-        if !matches!(e, Expr::Column(_)) && !computed.contains(e) {
+        // A cast has its operand's name, and keeps it.
+        let is_plain = matches!(e, Expr::Column(_) | Expr::Cast(_) | Expr::TryCast(_));
+        if !is_plain && !computed.contains(e) {
             computed.push(e.clone());
         }
     };

@@ -53,7 +53,7 @@ pub use models::{ModelCache, ResolvedModel, find_model, resolve_model};
 pub use names::display_name;
 pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
 pub use select_ast::select;
-pub use services::{Limits, Services};
+pub use services::{Limits, STACK_BYTES, Services};
 pub use types::sql_type_of;
 pub use watch::watched;
 

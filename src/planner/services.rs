@@ -19,6 +19,10 @@ use std::sync::Arc;
 /// Decoded Parquet footers are kept up to this many bytes.
 const METADATA_CACHE_BYTES: usize = 256 << 20;
 
+/// What a thread that plans may use of stack; pages are taken as they are touched. A level of a query's tree
+/// takes some kilobytes.
+pub const STACK_BYTES: usize = 256 << 20;
+
 /// Shared by all sessions of a process.
 pub struct Services {
     /// The warehouse.
@@ -87,6 +91,7 @@ impl Services {
         runtime_env.register_object_store(warehouse.object_store_url().as_ref(), warehouse.store());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits.threads)
+            .thread_stack_size(STACK_BYTES)
             .thread_name("cenote-query")
             .enable_all()
             .build()?;

@@ -22,9 +22,9 @@ use arrow::datatypes::{DataType as ArrowType, IntervalUnit};
 use datafusion::common::ScalarValue;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArgumentClause,
-    FunctionArguments, GroupByExpr, Interval, LimitClause, Query, Select, SelectItem, SetExpr,
-    Spanned, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
-    visit_expressions,
+    FunctionArguments, GroupByExpr, Ident, Interval, LimitClause, NamedWindowDefinition,
+    NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned, UnaryOperator, Value,
+    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -97,6 +97,7 @@ fn select_lists(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => {
             orders(&mut select.projection);
+            inherited(select);
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
                 {
@@ -109,6 +110,42 @@ fn select_lists(body: &mut SetExpr) {
             select_lists(right);
         }
         _ => {}
+    }
+}
+
+/// `OVER (w …)` takes PARTITION BY and ORDER BY from the window `w`, which DataFusion leaves out.
+fn inherited(select: &mut Select) {
+    let mut known: Vec<(Ident, WindowSpec)> = Vec::new();
+    for NamedWindowDefinition(name, window) in &mut select.named_window {
+        if let NamedWindowExpr::WindowSpec(spec) = window {
+            inherit(spec, &known);
+            known.push((name.clone(), spec.clone()));
+        }
+    }
+    if known.is_empty() {
+        return;
+    }
+    let _ = sqlparser::ast::visit_expressions_mut(&mut select.projection, |expr| {
+        if let Expr::Function(function) = expr
+            && let Some(WindowType::WindowSpec(spec)) = &mut function.over
+        {
+            inherit(spec, &known);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+fn inherit(spec: &mut WindowSpec, known: &[(Ident, WindowSpec)]) {
+    let folded = |name: &Ident| crate::parser::fold_ident(&name.value, name.quote_style);
+    let Some(name) = spec.window_name.as_ref().map(folded) else { return };
+    let Some((_, base)) = known.iter().find(|(n, _)| folded(n) == name) else { return };
+    spec.window_name = None;
+    spec.partition_by.splice(0..0, base.partition_by.iter().cloned());
+    if spec.order_by.is_empty() {
+        spec.order_by = base.order_by.clone();
+    }
+    if spec.window_frame.is_none() {
+        spec.window_frame = base.window_frame.clone();
     }
 }
 

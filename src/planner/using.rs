@@ -2,8 +2,8 @@
 //!
 //! PostgreSQL shows the merged columns first, the left side's for inner and left joins, the right
 //! side's for right joins, and whichever is not NULL for full joins. DataFusion shows one of the two
-//! by the order of their tables' names. So `*` is spelled out here, and where the merged column is not
-//! the left side's, the join gets a condition and the column's name becomes the expression.
+//! by the order of their tables' names, and finds the name ambiguous elsewhere. So `*` is spelled out
+//! here, such joins get conditions, and the merged column's name becomes what it stands for.
 
 use super::ast::{identifier, parse_expression};
 use crate::error::{Error, Result};
@@ -92,13 +92,6 @@ fn merges(operator: &JoinOperator) -> bool {
     matches!(constraint(operator), Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
 }
 
-fn prefers_right(operator: &JoinOperator) -> bool {
-    matches!(
-        operator,
-        JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
-    )
-}
-
 /// All joins below a FROM item, those in parentheses too.
 fn joins(item: &TableWithJoins) -> Vec<&Join> {
     let mut out: Vec<&Join> = item.joins.iter().collect();
@@ -111,11 +104,9 @@ fn joins(item: &TableWithJoins) -> Vec<&Join> {
     out
 }
 
-/// Whether a SELECT's meaning depends on which of two columns is shown.
+/// Whether a SELECT has merged columns.
 fn is_concerned(select: &Select) -> bool {
-    let merged = || select.from.iter().flat_map(joins).filter(|j| merges(&j.join_operator));
-    let star = || select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(_)));
-    merged().any(|j| prefers_right(&j.join_operator)) || (merged().next().is_some() && star())
+    select.from.iter().flat_map(joins).any(|j| merges(&j.join_operator))
 }
 
 /// The relations of a FROM item, from left to right.
@@ -193,6 +184,8 @@ struct Shown {
     value: Expr,
     /// The value is not simply a column of the left side.
     changed: bool,
+    /// The name stands for two columns at least.
+    merged: bool,
 }
 
 /// The second walk.
@@ -250,7 +243,7 @@ impl Merger {
             return Ok(HashMap::new());
         }
         let changed: HashMap<String, Expr> =
-            shown.iter().filter(|c| c.changed).map(|c| (c.name.clone(), c.value.clone())).collect();
+            shown.iter().filter(|c| c.merged).map(|c| (c.name.clone(), c.value.clone())).collect();
         let mut items = Vec::new();
         for item in std::mem::take(&mut select.projection) {
             match item {
@@ -260,6 +253,9 @@ impl Merger {
                 SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
                     let folded = fold_ident(&name.value, name.quote_style);
                     items.push(match changed.get(&folded) {
+                        Some(value @ Expr::CompoundIdentifier(_)) => {
+                            SelectItem::UnnamedExpr(value.clone())
+                        }
                         Some(value) => SelectItem::ExprWithAlias {
                             expr: value.clone(),
                             alias: identifier(&folded),
@@ -323,6 +319,7 @@ impl Merger {
             value: Expr::CompoundIdentifier(vec![identifier(&name), identifier(&column)]),
             name: column,
             changed: false,
+            merged: false,
         });
         Ok(Some(shown.collect()))
     }
@@ -384,18 +381,19 @@ fn joined(
             },
         });
         merged.push(match &join.join_operator {
-            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Shown { changed: true, ..r },
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => {
+                Shown { changed: true, merged: true, ..r }
+            }
             JoinOperator::FullOuter(_) => Shown {
                 value: either(&l.value, &r.value).map_err(|e| Box::new((e, span)))?,
                 changed: true,
+                merged: true,
                 name,
             },
-            _ => l,
+            _ => Shown { merged: true, ..l },
         });
     }
-    if merged.iter().any(|c| c.changed)
-        && let Some(condition) = condition
-    {
+    if let Some(condition) = condition {
         set_condition(&mut join.join_operator, condition);
     }
     merged.extend(left);

@@ -7,7 +7,6 @@ zero), text of floating point, abs, greatest and least of wild floats (the sign 
 
 from __future__ import annotations
 
-from .faults import is_open
 from .values import BIGINT, KINDS, TEXT, Column, Kind, Values, literal, quoted
 
 COMPARISONS = ["=", "<>", "<", "<=", ">", ">="]
@@ -81,11 +80,10 @@ class Expressions:
         """Floating point."""
         a, b = self.of("float", depth), self.of("float", 0)
         if self.values.is_wild:
-            return a if is_open("negative NaN") else f"-({a})"
-        double = f"CAST({a} AS double precision)" if is_open("functions of real") else a
+            return f"-({a})"
         forms = [f"-({a})", f"abs({a})", f"({a} + {b})", f"({a} - {b})", f"({a}) * 2", f"({a}) / 4", f"floor({a})", f"ceil({a})",
-                 f"trunc({a})", f"sqrt(abs({double}))", f"CAST({self.of('integer', depth)} AS double precision)",
-                 f"CAST({self.of('numeric', depth)} AS double precision)", f"ln(abs({double}) + 1)", f"CAST(sign({a}) AS double precision)"]
+                 f"trunc({a})", f"sqrt(abs({a}))", f"CAST({self.of('integer', depth)} AS double precision)",
+                 f"CAST({self.of('numeric', depth)} AS double precision)", f"ln(abs({a}) + 1)", f"CAST(sign({a}) AS double precision)"]
         return self.rng.choice(forms)
 
     def numeric(self, depth: int) -> str:
@@ -145,15 +143,13 @@ class Expressions:
             if rng.random() < 0.65:
                 return self.constant(column.kind)
             others = MIXED.get(family, [family])
-            if family == "integer" and self.values.is_wild and is_open("float beside numeric"):
-                others = ["integer", "numeric"]
             return self.of(rng.choice(others), depth - 1)
         distinct = f"{left} IS {rng.choice(['', 'NOT '])}DISTINCT FROM {right()}"
         return rng.choice([
             f"{left} {rng.choice(COMPARISONS)} {right()}", f"{left} {rng.choice(COMPARISONS)} {right()}",
             f"{left} {rng.choice(['', 'NOT '])}BETWEEN {right()} AND {right()}",
             f"{left} {rng.choice(['', 'NOT '])}IN ({self.members(column.kind)})",
-            f"({distinct})" if is_open("distinct from") else distinct])
+            distinct])
 
     def parenthesised(self, depth: int) -> str:
         """A condition as an operand."""

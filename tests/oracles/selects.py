@@ -110,8 +110,7 @@ class Queries:
         families = families or self.some_families()
         scope = self.expressions(source.columns)
         distinct = self.rng.choice(["", "", "DISTINCT "])
-        depth = 0 if (distinct or nested) and is_open("DISTINCT of IS TRUE") else 2
-        sql = f"SELECT {distinct}{', '.join(self.projection(scope, families, depth))} FROM {source.sql}{self.where(scope)}"
+        sql = f"SELECT {distinct}{', '.join(self.projection(scope, families, 2))} FROM {source.sql}{self.where(scope)}"
         if nested or self.rng.random() < 0.4:
             return Query(sql, families)
         sql += self.order(len(families))
@@ -123,7 +122,7 @@ class Queries:
         """An aggregate and the family of its result."""
         family = self.rng.choice(["boolean", "integer", "integer", "float", "numeric", "text", "date", "timestamp", "timestamptz"])
         a = scope.of(family, 1)
-        forms = [(f"count({a})", "integer"), ("count(*)", "integer"), (f"count(DISTINCT {a})", "integer")]
+        forms = [(f"count({a})", "integer"), ("count(*)", "integer"), (f"count(DISTINCT {self.sortable(a, family)})", "integer")]
         if family == "boolean":
             forms = [(f"bool_and({a})", family), (f"bool_or({a})", family)]
         else:
@@ -133,9 +132,7 @@ class Queries:
             forms += [(f"sum({a})", result), (f"CAST(avg({a}) AS double precision)", "float"), (f"sum(DISTINCT {a})", result),
                       (f"stddev_samp({a})", "float"), (f"var_pop({a})", "float")]
         if family == "text":
-            # The same text every time stands for all orders.
-            argument, order = ("'b'", "") if is_open("aggregates of two orders") else (a, f" ORDER BY {a}")
-            forms += [(f"string_agg({argument}, '|'{order})", family)]
+            forms += [(f"string_agg({a}, '|' ORDER BY {a})", family)]
         sql, result = self.rng.choice(forms)
         if self.rng.random() < 0.2 and not sql.startswith("CAST"):
             sql += f" FILTER (WHERE {scope.predicate(1)})"
@@ -146,13 +143,10 @@ class Queries:
         source = self.source()
         scope = self.expressions(source.columns)
         families = self.rng.choices(["integer", "text", "date", "numeric", "float"], k=self.rng.randint(1, 2))
-        if not is_open("DISTINCT of IS TRUE"):
-            families.append("boolean")
+        families.append("boolean")
         keys = [self.sortable(scope.of(family, 1), family) for family in families]
         # A key without a column would be a constant or a position.
         keys = [key if any(c.name in key for c in source.columns) else source.keys[0] for key in keys]
-        if is_open("cast beside its column in GROUP BY"):
-            keys = [f"coalesce({key})" if key.startswith("CAST(") else key for key in keys]
         families = ["integer" if key == source.keys[0] else family for key, family in zip(keys, families)]
         aggregates = [self.aggregate(scope) for _ in range(self.rng.randint(1, 3))]
         grouping = ", ".join(keys)
@@ -204,13 +198,10 @@ class Queries:
     def combined(self) -> Query:
         """UNION, INTERSECT, EXCEPT, with and without ALL."""
         families = self.rng.choices(["integer", "text", "date"], k=self.rng.randint(1, 2))
-        if not is_open("DISTINCT of IS TRUE"):
-            families.append("boolean")
-        operators = ["INTERSECT", "EXCEPT"]
+        families.append("boolean")
+        operators = ["INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"]
         if not is_open("UNION with an empty side"):
             operators += ["UNION", "UNION ALL"]
-        if not is_open("ALL of set operations"):
-            operators += ["INTERSECT ALL", "EXCEPT ALL"]
         sql = f"({self.plain(families).sql}) {self.rng.choice(operators)} ({self.plain(families).sql})"
         if self.rng.random() < 0.5:
             return Query(sql, families)
@@ -225,13 +216,12 @@ class Queries:
         a = self.rng.choice([c.name for c in source.columns if c.kind.family == "integer"])
         b = self.rng.choice([c.name for c in inner.columns if c.kind.family == "integer"])
         no = self.rng.choice(["", "NOT "])
-        less = "=" if is_open("correlated by inequality") else "<"
         condition = self.rng.choice([
             f"{left} {no}IN (SELECT {right} FROM {inner.sql} WHERE {inner_scope.predicate(1)})",
             f"{no}EXISTS (SELECT 1 FROM {inner.sql} WHERE {b} = {a} AND {inner_scope.predicate(1)})",
             f"{a} > (SELECT avg({b}) FROM {inner.sql} WHERE {inner_scope.predicate(1)})",
             f"{left} = (SELECT max({right}) FROM {inner.sql} WHERE {b} = {a})",
-            f"(SELECT count(*) FROM {inner.sql} WHERE {b} {less} {a}) > 3"])
+            f"(SELECT count(*) FROM {inner.sql} WHERE {b} < {a}) > 3"])
         columns = [*source.keys, f"(SELECT count(*) FROM {inner.sql} WHERE {b} = {a})"] if self.rng.random() < 0.4 else source.keys
         if self.rng.random() < 0.3:
             columns = [*columns, f"EXISTS (SELECT 1 FROM {inner.sql} WHERE {b} = {a})"]

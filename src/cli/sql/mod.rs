@@ -78,8 +78,11 @@ pub(super) fn sql(args: &SqlArgs) -> ExitCode {
 
 /// Whether all went well.
 fn run_all(args: &SqlArgs) -> Result<bool> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(crate::planner::STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(|e| {
             Error::new(SqlState::IoError, format!("cannot start threads: {e}")).source(e)
         })?;
     let engine = runtime.block_on(Engine::open_within(&args.data, args.memory.memory_limit))?;

@@ -26,7 +26,7 @@ const FORMAT: arrow::util::display::FormatOptions = arrow::util::display::Format
 /// # Errors
 /// 22003 for numbers out of range, 22001 for texts that are too long, 22P02 and the like for texts
 /// that are no such value.
-pub(super) fn assign(array: &ArrayRef, to: &SqlType) -> Result<ArrayRef> {
+pub fn assign(array: &ArrayRef, to: &SqlType) -> Result<ArrayRef> {
     let cast = cast(array, to)?;
     match to {
         SqlType::Varchar(n) => fit_texts(cast, *n as usize),

@@ -4,7 +4,8 @@
 //! Nothing is inserted unless all of the data is right.
 
 use super::{columns, rows};
-use crate::catalog::Table;
+use crate::catalog::{SqlType, Table};
+use crate::delta::constraints::assign;
 use crate::delta::writer;
 use crate::error::{Error, Result};
 use crate::format::{CopyDecoder, CopyFormat, CopyOptions, EncodeSettings, Header};
@@ -413,6 +414,7 @@ async fn from_file(mut loader: Loader, cx: &Execution<'_>, path: &std::path::Pat
 #[derive(Clone)]
 struct Arrange {
     schema: SchemaRef,
+    types: Vec<SqlType>,
     places: Vec<usize>,
     /// The default of each column that has none in the data.
     defaults: Vec<Option<ArrayRef>>,
@@ -426,14 +428,16 @@ impl Arrange {
             .enumerate()
             .map(|(i, column)| match &column.default {
                 Some(default) if !places.contains(&i) => {
-                    constant(environment, default, &column.sql_type.arrow()).map(Some)
+                    constant(environment, default, &column.sql_type).map(Some)
                 }
                 _ => Ok(None),
             })
             .collect::<Result<Vec<_>>>()?;
         // What is not NOT NULL-checked yet is nullable.
         let fields: Vec<_> = table.columns.iter().map(|c| c.field().with_nullable(true)).collect();
-        Ok(Self { schema: Arc::new(arrow::datatypes::Schema::new(fields)), places, defaults })
+        let types = table.columns.iter().map(|c| c.sql_type.clone()).collect();
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+        Ok(Self { schema, types, places, defaults })
     }
 
     fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -445,7 +449,7 @@ impl Arrange {
             .enumerate()
             .map(|(i, field)| {
                 if let Some(source) = self.places.iter().position(|p| *p == i) {
-                    return Ok(arrow::compute::cast(batch.column(source), field.data_type())?);
+                    return assign(batch.column(source), &self.types[i]);
                 }
                 match &self.defaults[i] {
                     Some(one) => {
@@ -461,11 +465,7 @@ impl Arrange {
 }
 
 /// The value of a default, once for the whole COPY.
-fn constant(
-    environment: &Environment,
-    expression: &str,
-    data_type: &arrow::datatypes::DataType,
-) -> Result<ArrayRef> {
+fn constant(environment: &Environment, expression: &str, sql_type: &SqlType) -> Result<ArrayRef> {
     let empty = datafusion::common::DFSchema::empty();
     let mut state = environment.services.base().clone();
     state.execution_props_mut().query_execution_start_time = Some(environment.now);
@@ -477,7 +477,7 @@ fn constant(
         &arrow::array::RecordBatchOptions::new().with_row_count(Some(1)),
     )?;
     let value = expr.evaluate(&one)?.into_array(1)?;
-    Ok(arrow::compute::cast(&value, data_type)?)
+    assign(&value, sql_type)
 }
 
 fn arranged(stream: SendableRecordBatchStream, arrange: Arrange) -> SendableRecordBatchStream {
