@@ -3,8 +3,10 @@
 use crate::error::{Error, Result};
 use crate::parser::Script;
 use sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor,
+    Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, VisitMut,
+    VisitorMut,
 };
+use std::ops::ControlFlow;
 
 /// A quoted identifier, which folds to itself.
 pub fn identifier(name: &str) -> Ident {
@@ -68,5 +70,36 @@ pub fn table_factor(name: &[&str], alias: Option<&str>) -> TableFactor {
         json_path: None,
         sample: None,
         index_hints: Vec::new(),
+    }
+}
+
+/// Changes the expressions of a tree, the inner ones first, and not those of subqueries in it.
+pub(super) fn outside_subqueries(tree: &mut impl VisitMut, change: impl FnMut(&mut Expr)) {
+    let _ = tree.visit(&mut Outside { change, depth: 0 });
+}
+
+struct Outside<F> {
+    change: F,
+    depth: usize,
+}
+
+impl<F: FnMut(&mut Expr)> VisitorMut for Outside<F> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0 {
+            (self.change)(expr);
+        }
+        ControlFlow::Continue(())
     }
 }

@@ -5,10 +5,8 @@
 //! on either side is forgotten. There the condition is spelled out, by counting; so it is in select
 //! lists and ORDER BY (`spelling`).
 
-use super::ast::parse_expression;
-use sqlparser::ast::{
-    BinaryOperator, Expr, Query, SetExpr, UnaryOperator, VisitMut, VisitorMut, visit_expressions,
-};
+use super::ast::{outside_subqueries, parse_expression};
+use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, UnaryOperator, visit_expressions};
 use std::ops::ControlFlow;
 
 /// Spells such conditions out in the WHERE clauses of a query's own SELECTs.
@@ -48,9 +46,7 @@ fn alternatives(expr: &mut Expr) {
         }
         Expr::Nested(inner) => alternatives(inner),
         Expr::InSubquery { negated: false, .. } => {}
-        other => {
-            let _ = VisitMut::visit(other, &mut Speller { depth: 0 });
-        }
+        other => outside_subqueries(other, count),
     }
 }
 
@@ -62,37 +58,15 @@ fn names_a_column(expr: &Expr) -> bool {
     found.is_break()
 }
 
-/// Changes one expression, and not the subqueries in it.
-struct Speller {
-    depth: usize,
-}
-
-impl VisitorMut for Speller {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
-        if let Some(counted) = as_count(expr) {
-            *expr = counted;
-        }
-        ControlFlow::Continue(())
+/// Counts, where an expression is `x IN (query)`.
+pub(super) fn count(expr: &mut Expr) {
+    if let Some(counted) = as_count(expr) {
+        *expr = counted;
     }
 }
 
 /// What `x IN (query)` or its negation is by counting, for an expression that is one.
-pub(super) fn as_count(expr: &Expr) -> Option<Expr> {
+fn as_count(expr: &Expr) -> Option<Expr> {
     let Expr::InSubquery { expr: left, subquery, negated } = expr else { return None };
     let counted = counted(left, subquery)?;
     Some(match negated {

@@ -56,7 +56,7 @@ impl VisitorMut for Speller<'_> {
         }
         select_lists(&mut query.body);
         if let Some(order) = &mut query.order_by {
-            let _ = VisitMut::visit(order, &mut SelectList { depth: 0 });
+            ast::outside_subqueries(order, as_value);
         }
         ControlFlow::Continue(())
     }
@@ -101,7 +101,7 @@ fn select_lists(body: &mut SetExpr) {
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
                 {
-                    let _ = VisitMut::visit(expr, &mut SelectList { depth: 0 });
+                    ast::outside_subqueries(expr, as_value);
                 }
             }
         }
@@ -197,46 +197,20 @@ fn ordered_string_agg(expr: &Expr) -> Option<(String, String, String)> {
     Some((text.to_string(), clause.to_string(), delimiter.to_string()))
 }
 
-/// Changes the expressions of one select list, and not those of subqueries in it.
-struct SelectList {
-    depth: usize,
-}
-
-impl VisitorMut for SelectList {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
+/// What stands where a value is wanted, in a select list or ORDER BY.
+fn as_value(expr: &mut Expr) {
+    match expr {
+        Expr::Exists { subquery, negated } => {
+            if let Some(scalar) = exists(subquery, *negated) {
+                *expr = scalar;
+            }
         }
-        match expr {
-            Expr::Exists { subquery, negated } => {
-                if let Some(scalar) = exists(subquery, *negated) {
-                    *expr = scalar;
-                }
-            }
-            Expr::InSubquery { .. } => {
-                if let Some(counted) = super::membership::as_count(expr) {
-                    *expr = counted;
-                }
-            }
-            Expr::Function(function) if is_called(function, "generate_series") => {
-                let series = Expr::Function(function.clone());
-                *expr = super::rewrite::call("unnest", vec![series], Span::empty());
-            }
-            _ => {}
+        Expr::InSubquery { .. } => super::membership::count(expr),
+        Expr::Function(function) if is_called(function, "generate_series") => {
+            let series = Expr::Function(function.clone());
+            *expr = super::rewrite::call("unnest", vec![series], Span::empty());
         }
-        ControlFlow::Continue(())
+        _ => {}
     }
 }
 

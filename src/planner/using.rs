@@ -5,7 +5,7 @@
 //! by the order of their tables' names, and finds the name ambiguous elsewhere. So `*` is spelled out
 //! here, such joins get conditions, and the merged column's name becomes what it stands for.
 
-use super::ast::{identifier, parse_expression};
+use super::ast::{identifier, outside_subqueries, parse_expression};
 use crate::error::{Error, Result};
 use crate::parser::{TokenSlice, fold_ident, object_name};
 use crate::sqlstate::SqlState;
@@ -13,7 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use sqlparser::ast::{
     BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select,
     SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
-    VisitorMut, With,
+    VisitorMut, WildcardAdditionalOptions, With,
 };
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -242,17 +242,17 @@ impl Merger {
         if !complete {
             return Ok(HashMap::new());
         }
-        let changed: HashMap<String, Expr> =
+        let merged: HashMap<String, Expr> =
             shown.iter().filter(|c| c.merged).map(|c| (c.name.clone(), c.value.clone())).collect();
         let mut items = Vec::new();
         for item in std::mem::take(&mut select.projection) {
             match item {
-                SelectItem::Wildcard(options) if options.is_plain() => {
+                SelectItem::Wildcard(options) if is_plain(&options) => {
                     items.extend(shown.iter().map(as_item));
                 }
                 SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
                     let folded = fold_ident(&name.value, name.quote_style);
-                    items.push(match changed.get(&folded) {
+                    items.push(match merged.get(&folded) {
                         Some(value @ Expr::CompoundIdentifier(_)) => {
                             SelectItem::UnnamedExpr(value.clone())
                         }
@@ -264,19 +264,19 @@ impl Merger {
                     });
                 }
                 mut other => {
-                    replace(&mut other, &changed);
+                    replace(&mut other, &merged);
                     items.push(other);
                 }
             }
         }
         select.projection = items;
-        replace(&mut select.selection, &changed);
-        replace(&mut select.group_by, &changed);
-        replace(&mut select.having, &changed);
-        replace(&mut select.qualify, &changed);
-        replace(&mut select.distinct, &changed);
-        replace(&mut select.named_window, &changed);
-        Ok(changed)
+        replace(&mut select.selection, &merged);
+        replace(&mut select.group_by, &merged);
+        replace(&mut select.having, &merged);
+        replace(&mut select.qualify, &merged);
+        replace(&mut select.distinct, &merged);
+        replace(&mut select.named_window, &merged);
+        Ok(merged)
     }
 
     /// The columns that a FROM item shows; none where a relation's are not known.
@@ -421,50 +421,21 @@ fn set_condition(operator: &mut JoinOperator, condition: Expr) {
 /// Puts the merged columns' values in the place of their names, but not in subqueries.
 fn replace(tree: &mut impl VisitMut, values: &HashMap<String, Expr>) {
     if !values.is_empty() {
-        let _ = tree.visit(&mut Replacer { values, depth: 0 });
-    }
-}
-
-struct Replacer<'a> {
-    values: &'a HashMap<String, Expr>,
-    depth: usize,
-}
-
-impl VisitorMut for Replacer<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Identifier(name) = expr
-            && let Some(value) = self.values.get(&fold_ident(&name.value, name.quote_style))
-        {
-            *expr = value.clone();
-        }
-        ControlFlow::Continue(())
+        outside_subqueries(tree, |expr| {
+            if let Expr::Identifier(name) = expr
+                && let Some(value) = values.get(&fold_ident(&name.value, name.quote_style))
+            {
+                *expr = value.clone();
+            }
+        });
     }
 }
 
 /// A `*` without EXCLUDE, REPLACE and the like.
-trait Plain {
-    fn is_plain(&self) -> bool;
-}
-
-impl Plain for sqlparser::ast::WildcardAdditionalOptions {
-    fn is_plain(&self) -> bool {
-        self.opt_ilike.is_none()
-            && self.opt_exclude.is_none()
-            && self.opt_except.is_none()
-            && self.opt_replace.is_none()
-            && self.opt_rename.is_none()
-    }
+fn is_plain(options: &WildcardAdditionalOptions) -> bool {
+    options.opt_ilike.is_none()
+        && options.opt_exclude.is_none()
+        && options.opt_except.is_none()
+        && options.opt_replace.is_none()
+        && options.opt_rename.is_none()
 }

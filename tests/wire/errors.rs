@@ -159,3 +159,24 @@ fn a_conflict_says_40001() {
     });
     server.stop();
 }
+
+#[test]
+fn a_long_row_of_operators_is_answered_or_refused_and_the_server_lives() {
+    let server = Server::fresh();
+    run(async {
+        let client = server.connect().await;
+        let alternatives = |n: usize| {
+            let terms: Vec<String> = (0..n).map(|i| format!("id = {i}")).collect();
+            format!("SELECT count(*) FROM generate_series(1, 5) t(id) WHERE {}", terms.join(" OR "))
+        };
+        let count: i64 = client.query_one(&alternatives(600), &[]).await.expect("a count").get(0);
+        assert_eq!(count, 5);
+        let union = vec!["SELECT 1"; 200].join(" UNION ALL ");
+        assert_eq!(client.query(&union, &[]).await.expect("rows").len(), 200);
+        assert_eq!(failure(&client, &alternatives(2000)).await.code().code(), "54001");
+        // A row of values has no depth.
+        let values = vec!["(1 - 2)"; 3000].join(", ");
+        assert_eq!(client.query(&format!("VALUES {values}"), &[]).await.expect("rows").len(), 3000);
+    });
+    server.stop();
+}

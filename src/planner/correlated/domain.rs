@@ -1,6 +1,6 @@
 //! The outer values that a subquery depends on, as a relation, and its way through the subquery.
 
-use super::{ROW_NUMBER, join, opened, seen_by};
+use super::{join, opened, seen_by};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{
     Column, DFSchema, DFSchemaRef, JoinType, Result, ScalarValue, not_impl_err,
@@ -325,7 +325,7 @@ impl Domain {
         let number = number.build()?.alias(ROW);
         let input = Arc::new(self.push(input)?);
         let numbered = LogicalPlan::Window(Window::try_new(vec![number], input)?);
-        let count = |n: usize| lit(ScalarValue::from(n as u64)).cast_to_row_number();
+        let count = |n: usize| lit(n as u64);
         let row = || Expr::Column(Column::new_unqualified(ROW));
         let mut condition = row().gt(count(skip));
         if let Some(fetch) = fetch {
@@ -338,13 +338,12 @@ impl Domain {
 
     fn join(&self, inner: Join) -> Result<LogicalPlan> {
         let schema: DFSchemaRef = inner.schema.clone();
-        if let Some(right) = opened(&inner.right)? {
+        if opened(&inner.right)?.is_some() {
             // LATERAL in a subquery that depends on the outer row: what it uses is to its left now.
             let names: Names = self.names.iter().cloned().collect();
             let names = unless_seen(&names, inner.left.schema());
-            let right_is = reroute(inner.right.as_ref().clone(), &names)?;
-            drop(right);
-            let (left, right) = (self.below(inner.left)?, Arc::new(right_is));
+            let right = Arc::new(reroute(Arc::unwrap_or_clone(inner.right), &names)?);
+            let left = self.below(inner.left)?;
             let joined = Join::try_new(
                 left,
                 right,
@@ -450,17 +449,6 @@ impl Domain {
 const FOUND: &str = "__cenote_found";
 /// The number of a row among those of one row of the domain.
 const ROW: &str = "__cenote_row";
-
-/// A literal of the type that counts rows.
-trait RowNumber {
-    fn cast_to_row_number(self) -> Expr;
-}
-
-impl RowNumber for Expr {
-    fn cast_to_row_number(self) -> Expr {
-        datafusion::logical_expr::cast(self, ROW_NUMBER)
-    }
-}
 
 fn same(left: Expr, right: Expr) -> Expr {
     binary_expr(left, Operator::IsNotDistinctFrom, right)

@@ -8,7 +8,6 @@
 mod domain;
 
 use super::functions::single_value;
-use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, Result};
@@ -351,6 +350,3 @@ fn columns_of(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
 fn seen_by(plan: &LogicalPlan) -> DFSchema {
     merge_schema(&plan.inputs())
 }
-
-/// The type that counts rows.
-const ROW_NUMBER: DataType = DataType::UInt64;
