@@ -18,6 +18,7 @@ mod commits;
 mod execute;
 mod files;
 mod filters;
+mod from_functions;
 mod functions;
 mod instants;
 mod literals;
@@ -320,7 +321,10 @@ impl<'a> Planner<'a> {
             state.register_udf(function)?;
         }
         state.register_catalog_list(catalog.into_list());
-        state.execution_props_mut().query_execution_start_time = Some(self.environment.now);
+        let properties = state.execution_props_mut();
+        properties.query_execution_start_time = Some(self.environment.now);
+        // What functions see while they run: the session's zone, not that of the shared state.
+        properties.config_options = Some(config);
         for function in &rewritten.functions {
             state.register_udf(function.clone())?;
         }
