@@ -49,6 +49,8 @@ sqlstates! {
     InvalidArgumentForLogarithm = "2201E",
     /// A root or a power that is no real number.
     InvalidArgumentForPower = "2201F",
+    /// Bounds or a number of buckets that make none.
+    InvalidArgumentForWidthBucket = "2201G",
     /// A negative LIMIT.
     InvalidRowCountInLimit = "2201W",
     /// A negative OFFSET.

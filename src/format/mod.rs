@@ -18,7 +18,7 @@ pub mod types;
 mod tests;
 
 pub use copy::{CopyDecoder, CopyFormat, CopyOptions, Header, infer_csv_schema};
-pub use decode::{ColumnParser, decode_parameter, parse_text};
+pub use decode::{ColumnParser, check_json, decode_parameter, normal_uuid, parse_text};
 pub use encode::{Format, Framing, RowEncoder, text_column, text_value};
 pub use settings::{ByteaOutput, DateOrder, EncodeSettings, SessionZone};
 pub use types::{

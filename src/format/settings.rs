@@ -2,7 +2,7 @@
 
 use super::datetime::days_from_civil;
 use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetName, Tz};
 
 /// What the text of a value depends on besides the value.
 ///
@@ -170,6 +170,23 @@ impl SessionZone {
                 let utc = clamped(utc_seconds);
                 let utc = utc.checked_add_signed(into_rules(utc.year())).unwrap_or(utc);
                 tz.offset_from_utc_datetime(&utc).fix().local_minus_utc()
+            }
+        }
+    }
+
+    /// What the zone is called at an instant, in seconds since 1970: `CEST`, or `+05:30`.
+    #[must_use]
+    pub fn abbreviation_at(&self, utc_seconds: i64) -> String {
+        match self.rule {
+            Rule::Fixed(_) => match self.name.strip_prefix('<').and_then(|n| n.split_once('>')) {
+                Some((name, _)) => name.to_owned(),
+                None => self.name.rsplit('/').next().unwrap_or_default().to_owned(),
+            },
+            Rule::Named(tz) => {
+                let utc = clamped(utc_seconds);
+                let utc = utc.checked_add_signed(into_rules(utc.year())).unwrap_or(utc);
+                let offset = tz.offset_from_utc_datetime(&utc);
+                offset.abbreviation().map_or_else(|| offset.to_string(), str::to_owned)
             }
         }
     }

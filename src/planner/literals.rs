@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::format::{EncodeSettings, SessionZone, parse_text, text_value};
 use sqlparser::ast::{
     BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Spanned, Value,
+    Spanned, UnaryOperator, Value,
 };
 use sqlparser::tokenizer::Span;
 
@@ -17,12 +17,25 @@ pub(super) fn rewrite(expr: &Expr, time_zone: &str) -> Result<Option<Expr>, Fail
         Expr::Cast { expr: inner, data_type, .. } => (data_type, inner.as_ref()),
         Expr::TypedString(typed) => {
             let text = Expr::Value(typed.value.clone());
+            if let Some(checked) = checked_text(&typed.data_type, &text) {
+                return Ok(Some(checked));
+            }
             return literal(&typed.data_type, &text, time_zone);
         }
         Expr::Value(v) => return Ok(exponent(&v.value)),
-        Expr::Function(function) => return Ok(call(function)),
+        Expr::Function(function) => {
+            refuse(function)?;
+            return Ok(call(function));
+        }
+        Expr::UnaryOp { op, expr } => return Ok(unary(*op, expr)),
+        Expr::Substring { expr, substring_from: Some(from), substring_for: None, .. } => {
+            return Ok(matched(expr, from));
+        }
         _ => return Ok(None),
     };
+    if let Some(checked) = checked_text(data_type, inner) {
+        return Ok(Some(checked));
+    }
     if let Ok(SqlType::Varchar(n)) = super::sql_type_of(data_type) {
         // A cast to varchar(n) cuts longer texts.
         let text = format!("left(CAST(({inner}) AS text), {n})");
@@ -33,6 +46,73 @@ pub(super) fn rewrite(expr: &Expr, time_zone: &str) -> Result<Option<Expr>, Fail
 
 fn fail(error: Error, span: Span) -> Failure {
     Box::new((error, span))
+}
+
+/// A cast to a type that is kept as its text, which is looked at.
+fn checked_text(data_type: &DataType, inner: &Expr) -> Option<Expr> {
+    let name = match data_type {
+        DataType::Uuid => "uuid_input",
+        DataType::JSON | DataType::JSONB => "json_input",
+        _ => return None,
+    };
+    // A parameter keeps the type that its cast gives it.
+    if super::rewrite::placeholder(inner).is_some() {
+        return None;
+    }
+    Some(super::rewrite::call(name, vec![cast(inner.clone(), DataType::Text)], inner.span()))
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: sqlparser::ast::CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+/// A value as bigint.
+pub(super) fn bigint(expr: Expr) -> Expr {
+    cast(expr, DataType::BigInt(None))
+}
+
+/// The operators of one operand that are functions elsewhere.
+fn unary(operator: UnaryOperator, operand: &Expr) -> Option<Expr> {
+    let (name, operand) = match operator {
+        UnaryOperator::BitwiseNot => ("bitwise_not", operand.clone()),
+        UnaryOperator::PGAbs => ("abs", operand.clone()),
+        UnaryOperator::PGSquareRoot => ("sqrt", cast(operand.clone(), DataType::DoublePrecision)),
+        UnaryOperator::PGCubeRoot => ("cbrt", cast(operand.clone(), DataType::DoublePrecision)),
+        _ => return None,
+    };
+    Some(super::rewrite::call(name, vec![operand], Span::empty()))
+}
+
+/// `substring(text FROM 'pattern')`: what the first parentheses of the pattern match, or all of it.
+fn matched(text: &Expr, pattern: &Expr) -> Option<Expr> {
+    let Expr::Value(value) = pattern else { return None };
+    let Value::SingleQuotedString(_) = &value.value else { return None };
+    first_match(text.clone(), pattern.clone())
+}
+
+fn first_match(text: Expr, pattern: Expr) -> Option<Expr> {
+    let found = super::rewrite::call("regexp_match", vec![text, pattern], Span::empty());
+    let first = Expr::value(Value::Number("1".into(), false));
+    Some(super::rewrite::call("array_element", vec![found, first], Span::empty()))
+}
+
+/// Functions that are known, and not built.
+fn refuse(function: &Function) -> Result<(), Failure> {
+    let name = crate::parser::object_name(&function.name).pop().unwrap_or_default();
+    if name == "regexp_matches" {
+        let error = Error::unsupported(
+            "regexp_matches",
+            "regexp_match gives the first match as an array, regexp_count how many there are.",
+        );
+        return Err(fail(error, function.span()));
+    }
+    Ok(())
 }
 
 /// A string literal with a type is read as PostgreSQL reads it, in the session's time zone, and
@@ -96,65 +176,84 @@ fn call(function: &Function) -> Option<Expr> {
             op: BinaryOperator::Modulo,
             right: Box::new(Expr::Nested(Box::new(argument(1)?))),
         }))),
-        ("to_char", 2) => {
-            let Expr::Value(v) = argument(1)? else { return None };
-            let Value::SingleQuotedString(pattern) = v.value else { return None };
-            let translated = chrono_pattern(&pattern);
-            if translated == pattern {
-                return None;
+        ("transaction_timestamp" | "statement_timestamp", 0) => {
+            Some(super::rewrite::call("now", Vec::new(), function.span()))
+        }
+        // Up to the day on which the statement runs.
+        ("age", 1) => {
+            let today = ast::parse_expression("CAST(current_date AS timestamp)").ok()?;
+            Some(super::rewrite::call("age", vec![today, argument(0)?], function.span()))
+        }
+        ("timeofday", 0) => {
+            ast::parse_expression("to_char(clock_timestamp(), 'Dy Mon DD HH24:MI:SS.US YYYY TZ')")
+                .ok()
+        }
+        ("make_interval", count)
+            if count < 7 || list.args.iter().any(|a| super::rewrite::named(a).is_some()) =>
+        {
+            interval_of(&list.args)
+                .map(|arguments| super::rewrite::call("make_interval", arguments, function.span()))
+        }
+        ("num_nulls" | "num_nonnulls", 1..) => {
+            let nulls = name == "num_nulls";
+            let ones = (0..list.args.len()).map(|i| {
+                let operand = Box::new(Expr::Nested(Box::new(argument(i)?)));
+                let test = if nulls { Expr::IsNull(operand) } else { Expr::IsNotNull(operand) };
+                Some(cast(test, DataType::Integer(None)))
+            });
+            let sum = ones.collect::<Option<Vec<_>>>()?.into_iter().reduce(|left, right| {
+                let (left, right) = (Box::new(left), Box::new(right));
+                Expr::BinaryOp { left, op: BinaryOperator::Plus, right }
+            });
+            sum.map(|sum| Expr::Nested(Box::new(sum)))
+        }
+        // DataFusion's own of this name change the first element alone.
+        ("array_remove", 2) => {
+            let arguments = vec![argument(0)?, argument(1)?];
+            Some(super::rewrite::call("array_remove_all", arguments, function.span()))
+        }
+        ("array_replace", 3) => {
+            let arguments = vec![argument(0)?, argument(1)?, argument(2)?];
+            Some(super::rewrite::call("array_replace_all", arguments, function.span()))
+        }
+        ("array_fill", 2) => match argument(1)? {
+            Expr::Array(lengths) if lengths.elem.len() == 1 => {
+                let arguments = vec![argument(0)?, lengths.elem[0].clone()];
+                Some(super::rewrite::call("array_repeat", arguments, function.span()))
             }
-            let mut changed = function.clone();
-            let FunctionArguments::List(list) = &mut changed.args else { return None };
-            list.args[1] = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::value(
-                Value::SingleQuotedString(translated),
-            )));
-            Some(Expr::Function(changed))
+            _ => None,
+        },
+        ("regexp_substr", 2) => {
+            let parenthesis = |c: &str| Expr::value(Value::SingleQuotedString(c.into()));
+            let pattern = vec![parenthesis("("), argument(1)?, parenthesis(")")];
+            let pattern = super::rewrite::call("concat", pattern, Span::empty());
+            first_match(argument(0)?, pattern)
+        }
+        // One of numbers has the same name.
+        ("to_timestamp", 2) => {
+            let arguments = vec![argument(0)?, argument(1)?];
+            Some(super::rewrite::call("to_timestamp_by_template", arguments, function.span()))
         }
         _ => None,
     }
 }
 
-/// PostgreSQL's date patterns and chrono's, the longer first.
-const PATTERNS: &[(&str, &str)] = &[
-    ("YYYY", "%Y"),
-    ("HH24", "%H"),
-    ("HH12", "%I"),
-    ("Month", "%B"),
-    ("MONTH", "%B"),
-    ("DDD", "%j"),
-    ("Mon", "%b"),
-    ("Day", "%A"),
-    ("Dy", "%a"),
-    ("MM", "%m"),
-    ("DD", "%d"),
-    ("HH", "%I"),
-    ("MI", "%M"),
-    ("SS", "%S"),
-    ("US", "%6f"),
-    ("MS", "%3f"),
-    ("YY", "%y"),
-    ("AM", "%p"),
-    ("PM", "%p"),
-    ("IW", "%V"),
-    ("IYYY", "%G"),
-    ("TZ", "%Z"),
-];
-
-fn chrono_pattern(pattern: &str) -> String {
-    let mut out = String::new();
-    let mut rest = pattern;
-    while let Some(first) = rest.chars().next() {
-        if let Some((from, to)) = PATTERNS.iter().find(|(from, _)| rest.starts_with(from)) {
-            out += to;
-            rest = &rest[from.len()..];
-        } else if let Some(quoted) = rest.strip_prefix('"') {
-            let end = quoted.find('"').unwrap_or(quoted.len());
-            out += &quoted[..end].replace('%', "%%");
-            rest = quoted.get(end + 1..).unwrap_or("");
-        } else {
-            out.push(first);
-            rest = &rest[first.len_utf8()..];
+/// The seven arguments of `make_interval`, those that are not there being 0.
+fn interval_of(given: &[FunctionArg]) -> Option<Vec<Expr>> {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let zero = || Expr::value(Value::Number("0".into(), false));
+    let mut arguments = vec![zero(); NAMES.len()];
+    for (i, argument) in given.iter().enumerate() {
+        match (super::rewrite::named(argument), argument) {
+            (Some((name, value)), _) => {
+                let place = NAMES.iter().position(|n| *n == name)?;
+                arguments[place] = value.clone();
+            }
+            (None, FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) => {
+                *arguments.get_mut(i)? = value.clone();
+            }
+            _ => return None,
         }
     }
-    out
+    Some(arguments)
 }

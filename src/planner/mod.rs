@@ -21,6 +21,7 @@ mod counted_sets;
 mod execute;
 mod files;
 mod filters;
+mod from_functions;
 mod functions;
 mod grouping;
 mod instants;
@@ -326,7 +327,10 @@ impl<'a> Planner<'a> {
             state.register_udf(function)?;
         }
         state.register_catalog_list(catalog.into_list());
-        state.execution_props_mut().query_execution_start_time = Some(self.environment.now);
+        let properties = state.execution_props_mut();
+        properties.query_execution_start_time = Some(self.environment.now);
+        // What functions see while they run: the session's zone, not that of the shared state.
+        properties.config_options = Some(config);
         for function in &rewritten.functions {
             state.register_udf(function.clone())?;
         }

@@ -6,7 +6,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
 use sqlparser::ast::{
     Expr, Function, FunctionArguments, Ident, ObjectNamePart, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SetExpr,
+    SelectItem, SetExpr, TrimWhereField,
 };
 use std::collections::HashSet;
 
@@ -128,38 +128,57 @@ fn plain_name(expr: &Expr) -> Option<String> {
 
 /// PostgreSQL's `FigureColname`.
 fn expression_name(expr: &Expr) -> String {
-    figure(expr).unwrap_or_else(|| "?column?".to_owned())
+    figure(expr).map_or_else(|| "?column?".to_owned(), |(name, _)| name)
 }
 
-fn figure(expr: &Expr) -> Option<String> {
+/// How much a name says: that of a cast is taken where what is cast has a weaker one or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strength {
+    /// A type, or `case`.
+    Weak,
+    /// A column or a function.
+    Strong,
+}
+
+fn figure(expr: &Expr) -> Option<(String, Strength)> {
     if let Some(name) = plain_name(expr) {
-        return Some(name);
+        return Some((name, Strength::Strong));
     }
-    Some(match expr {
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => return figure(inner),
-        Expr::Function(function) => function_name(function),
-        Expr::Cast { expr, data_type, .. } => {
-            return figure(expr).or_else(|| Some(type_name(data_type)));
-        }
-        Expr::TypedString(typed) => type_name(&typed.data_type),
+    let strong = |name: &str| Some((name.to_owned(), Strength::Strong));
+    let weak = |name: String| Some((name, Strength::Weak));
+    let stronger = |inner: Option<(String, Strength)>, name: &dyn Fn() -> String| match inner {
+        Some((inner, Strength::Strong)) => Some((inner, Strength::Strong)),
+        _ => weak(name()),
+    };
+    match expr {
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
+        Expr::Function(function) => Some((function_name(function), Strength::Strong)),
+        Expr::Cast { expr, data_type, .. } => stronger(figure(expr), &|| type_name(data_type)),
+        Expr::TypedString(typed) => weak(type_name(&typed.data_type)),
         Expr::Case { else_result, .. } => {
-            return else_result.as_deref().and_then(figure).or_else(|| Some("case".into()));
+            stronger(else_result.as_deref().and_then(figure), &|| "case".into())
         }
-        Expr::Exists { .. } => "exists".into(),
-        Expr::Subquery(query) => return subquery_name(query),
-        Expr::Array(_) => "array".into(),
-        Expr::Extract { .. } => "extract".into(),
-        Expr::Position { .. } => "position".into(),
-        Expr::Substring { .. } => "substring".into(),
-        Expr::Trim { .. } => "btrim".into(),
-        Expr::Ceil { .. } => "ceil".into(),
-        Expr::Floor { .. } => "floor".into(),
-        Expr::AtTimeZone { .. } => "timezone".into(),
-        Expr::Interval(_) => "interval".into(),
-        Expr::Value(v) if matches!(v.value, sqlparser::ast::Value::Boolean(_)) => "bool".into(),
-        Expr::CompoundFieldAccess { root, .. } => return figure(root),
-        _ => return None,
-    })
+        Expr::Exists { .. } => strong("exists"),
+        Expr::Subquery(query) => subquery_name(query).map(|name| (name, Strength::Strong)),
+        Expr::Array(_) => strong("array"),
+        Expr::Extract { .. } => strong("extract"),
+        Expr::Position { .. } => strong("position"),
+        Expr::Substring { shorthand: true, .. } => strong("substr"),
+        Expr::Substring { .. } => strong("substring"),
+        Expr::Overlay { .. } => strong("overlay"),
+        Expr::Trim { trim_where: Some(TrimWhereField::Leading), .. } => strong("ltrim"),
+        Expr::Trim { trim_where: Some(TrimWhereField::Trailing), .. } => strong("rtrim"),
+        Expr::Trim { .. } => strong("btrim"),
+        Expr::Ceil { .. } => strong("ceil"),
+        Expr::Floor { .. } => strong("floor"),
+        Expr::AtTimeZone { .. } => strong("timezone"),
+        Expr::Interval(_) => weak("interval".into()),
+        Expr::Value(v) if matches!(v.value, sqlparser::ast::Value::Boolean(_)) => {
+            weak("bool".into())
+        }
+        Expr::CompoundFieldAccess { root, .. } => figure(root),
+        _ => None,
+    }
 }
 
 fn subquery_name(query: &Query) -> Option<String> {
@@ -169,7 +188,7 @@ fn subquery_name(query: &Query) -> Option<String> {
             let name = crate::parser::fold_ident(&alias.value, alias.quote_style);
             Some(display_name(&name).to_owned())
         }
-        SelectItem::UnnamedExpr(expr) => figure(expr),
+        SelectItem::UnnamedExpr(expr) => Some(expression_name(expr)),
         _ => None,
     }
 }

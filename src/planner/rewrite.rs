@@ -359,6 +359,7 @@ impl Rewriter<'_> {
     }
 
     fn table(&mut self, factor: &mut TableFactor) -> std::result::Result<(), Failure> {
+        super::from_functions::name_columns(factor);
         let TableFactor::Table { name, alias, args, version, sample, .. } = factor else {
             return Ok(());
         };

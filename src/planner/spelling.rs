@@ -7,7 +7,7 @@
 //! | `x IN (SELECT …)` there | a CASE over counts (`membership`) |
 //! | string_agg in two orders | array_to_string(array_agg(… ORDER BY …), …) |
 //! | `a SIMILAR TO p` | `a ~ similar_to_regex(p, '\')` |
-//! | `extract(second \| epoch FROM x)` | this program's `extract` |
+//! | `extract(second \| epoch \| … FROM x)` | this program's `extract`; the other fields are cast to numeric |
 //! | an interval's literal | one in units that DataFusion reads |
 //! | `generate_series(…)` in the select list | `unnest(generate_series(…))` |
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
@@ -21,10 +21,11 @@ use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType as ArrowType, IntervalUnit};
 use datafusion::common::ScalarValue;
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArgumentClause,
-    FunctionArguments, GroupByExpr, Ident, Interval, LimitClause, NamedWindowDefinition,
-    NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned, UnaryOperator, Value,
-    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType, visit_expressions,
+    BinaryOperator, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
+    FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Interval, LimitClause,
+    NamedWindowDefinition, NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned,
+    UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, WindowSpec,
+    WindowType, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -261,7 +262,7 @@ impl Speller<'_> {
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
                 Ok(Some(similar(*negated, expr, pattern, escape_char.as_ref())))
             }
-            Expr::Extract { field, expr, .. } => Ok(extract(field, expr)),
+            Expr::Extract { field, expr: of, .. } => Ok(extract(field, of, expr)),
             Expr::Function(function) if is_called(function, "date_part") => Ok(date_part(function)),
             Expr::Cast { expr: inner, data_type: DataType::Interval { .. }, .. } => {
                 match inner.as_ref() {
@@ -323,19 +324,37 @@ fn similar(negated: bool, expr: &Expr, pattern: &Expr, escape: Option<&ValueWith
     Expr::Nested(Box::new(Expr::BinaryOp { left, op, right: Box::new(regex) }))
 }
 
-/// The fields that have fractions; the others are whole numbers, which DataFusion gives.
-fn fractional(field: &str) -> Option<&'static str> {
-    Some(match field.trim_matches(['\'', '"']).to_lowercase().as_str() {
-        "second" | "seconds" => "second",
-        "millisecond" | "milliseconds" => "milliseconds",
+/// The fields that this program's `extract` gives, by the names that PostgreSQL knows them by. The others are
+/// whole numbers, which DataFusion gives.
+fn own_field(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "microsecond" | "microseconds" | "usec" | "usecs" | "us" => "microseconds",
+        "second" | "seconds" | "sec" | "secs" | "s" => "second",
+        "millisecond" | "milliseconds" | "msec" | "msecs" | "ms" => "milliseconds",
+        "minute" | "minutes" | "min" | "mins" | "m" => "minute",
+        "hour" | "hours" | "hr" | "hrs" | "h" => "hour",
+        "decade" | "decades" | "dec" | "decs" => "decade",
+        "century" | "centuries" | "cent" | "c" => "century",
+        "millennium" | "millennia" | "mil" | "mils" => "millennium",
+        "timezone" => "timezone",
+        "timezone_hour" => "timezone_hour",
+        "timezone_minute" => "timezone_minute",
+        "julian" => "julian",
         "epoch" => "epoch",
         _ => return None,
     })
 }
 
-fn extract(field: &DateTimeField, expr: &Expr) -> Option<Expr> {
-    let field = fractional(&field.to_string())?;
-    Some(super::rewrite::call("extract", vec![text(field), expr.clone()], Span::empty()))
+/// A field's value as numeric, PostgreSQL's type for it.
+fn extract(field: &DateTimeField, expr: &Expr, whole: &Expr) -> Option<Expr> {
+    let field = field.to_string();
+    let field = field.trim_matches(['\'', '"']).to_lowercase();
+    Some(match own_field(&field) {
+        Some(field) => {
+            super::rewrite::call("extract", vec![text(field), expr.clone()], Span::empty())
+        }
+        None => cast(whole.clone(), DataType::Numeric(ExactNumberInfo::PrecisionAndScale(10, 0))),
+    })
 }
 
 /// `date_part` is `extract` as double precision.
@@ -345,9 +364,14 @@ fn date_part(function: &Function) -> Option<Expr> {
     let [first, FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] = list.args.as_slice() else {
         return None;
     };
-    let field = fractional(&super::rewrite::argument_text(first)?.0)?;
-    let extract = super::rewrite::call("extract", vec![text(field), expr.clone()], Span::empty());
-    Some(cast(extract, DataType::DoublePrecision))
+    let field = super::rewrite::argument_text(first)?.0.to_lowercase();
+    let part = match own_field(&field) {
+        Some(field) => {
+            super::rewrite::call("extract", vec![text(field), expr.clone()], Span::empty())
+        }
+        None => Expr::Function(function.clone()),
+    };
+    Some(cast(part, DataType::DoublePrecision))
 }
 
 fn cast(expr: Expr, data_type: DataType) -> Expr {

@@ -2,7 +2,7 @@
 //! is the time that the session's clock shows.
 //!
 //! DataFusion holds instants in UTC and calculates there. Where the session's zone is another, these
-//! rules put a shift to local time, or back, under casts, `extract`, `date_trunc`, `to_char` and the
+//! rules put a shift to local time, or back, under casts, `extract`, `date_trunc` and the
 //! sum with an interval of days or months.
 
 use crate::format::SessionZone;
@@ -24,7 +24,7 @@ pub(super) const UTC: &str = "UTC";
 const LOCAL: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// Functions of a time whose answer depends on the zone.
-const PARTS: &[&str] = &["date_part", "to_char", "date_format"];
+const PARTS: &[&str] = &["date_part", "age"];
 
 /// PostgreSQL's timestamptz.
 fn instant() -> DataType {

@@ -12,9 +12,11 @@ pub mod classification;
 mod distinct;
 pub mod drift;
 mod groups;
+mod interval_avg;
 mod mean;
 mod numeric_avg;
 mod numeric_sum;
+mod ordered;
 pub mod probability;
 pub mod ranking;
 pub mod regression;
@@ -27,10 +29,16 @@ mod total;
 pub use aggregates::{all_aggregates, metric_names};
 pub use numeric_avg::NumericAvg;
 pub use numeric_sum::NumericSum;
+pub use ordered::OrderedChoice;
 
 use datafusion_expr::AggregateUDF;
 
-/// `sum` and `avg` by the rules of PostgreSQL, to be registered over DataFusion's own.
+/// `sum`, `avg`, `mode` and `percentile_disc` by the rules of PostgreSQL, to be registered over DataFusion's own.
 pub fn sql_aggregates() -> Vec<AggregateUDF> {
-    vec![AggregateUDF::from(NumericSum::new()), AggregateUDF::from(NumericAvg::new())]
+    vec![
+        AggregateUDF::from(NumericSum::new()),
+        AggregateUDF::from(NumericAvg::new()),
+        AggregateUDF::from(OrderedChoice::mode()),
+        AggregateUDF::from(OrderedChoice::percentile()),
+    ]
 }

@@ -13,6 +13,7 @@ use datafusion_expr::{
 
 use crate::distinct::{DistinctAccumulator, Finish, distinct_state_type};
 use crate::groups::{for_each_valid, valid_rows};
+use crate::interval_avg::{self, IntervalAvg};
 use crate::mean::{Mean, with_mean};
 use crate::numeric_sum::SlidingFloats;
 use crate::summation::SlidingSum;
@@ -29,7 +30,7 @@ const SCALE: i8 = 16;
 /// | smallint, integer, bigint | numeric(38, 16) |
 /// | numeric(p, s) | numeric(38, t), t = max(s, 16), less where p − s digits need the room |
 /// | real, double precision | double precision |
-/// | Arrow durations | the same |
+/// | Arrow durations, intervals | the same |
 ///
 /// Numeric averages are exact and rounded once, half away from zero, as PostgreSQL rounds
 /// (which shows as many digits as make 16 significant ones). NULL without rows.
@@ -64,7 +65,7 @@ fn argument(types: &[DataType]) -> Result<DataType> {
         Some(DataType::Decimal256(precision, scale)) => {
             plan_err!("avg takes a numeric of up to 38 digits, not numeric({precision}, {scale})")
         }
-        Some(DataType::Interval(_)) | None => plan_err!("avg takes a number, not {data_type}"),
+        None => plan_err!("avg takes a number, not {data_type}"),
         Some(summed_as) => Ok(summed_as),
     }
 }
@@ -110,13 +111,19 @@ impl AggregateUDFImpl for NumericAvg {
             DataType::Decimal128(precision, scale) => {
                 DataType::Decimal128(38, average_scale(precision, scale))
             }
-            duration @ DataType::Duration(_) => duration,
+            span @ (DataType::Duration(_) | DataType::Interval(_)) => span,
             _ => DataType::Decimal128(38, SCALE),
         })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let summed_as = argument_of(args.input_fields)?;
+        if matches!(summed_as, DataType::Interval(_)) {
+            return match args.is_distinct {
+                true => plan_err!("avg(DISTINCT …) takes a number, not an interval"),
+                false => Ok(interval_avg::state_fields(args.name)),
+            };
+        }
         let field = |name: &str, data_type: DataType| -> FieldRef {
             let name = format_state_name(args.name, name);
             Arc::new(Field::new(name, data_type, true))
@@ -129,6 +136,9 @@ impl AggregateUDFImpl for NumericAvg {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let summed_as = argument_of(args.expr_fields)?;
+        if matches!(summed_as, DataType::Interval(_)) {
+            return Ok(Box::new(IntervalAvg::default()));
+        }
         let average = Average::new(&summed_as, args.return_type());
         with_mean!(&summed_as, T => Ok(if args.is_distinct {
             Box::new(DistinctAccumulator::<T, _>::new(summed_as, average))
@@ -151,7 +161,9 @@ impl AggregateUDFImpl for NumericAvg {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        !args.is_distinct
+        let interval =
+            args.expr_fields.iter().any(|f| matches!(f.data_type(), DataType::Interval(_)));
+        !args.is_distinct && !interval
     }
 
     fn create_groups_accumulator(

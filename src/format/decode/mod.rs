@@ -160,11 +160,23 @@ fn numeric_array_type<'a>(texts: impl Iterator<Item = &'a str>) -> Result<DataTy
     Ok(DataType::List(Arc::new(item)))
 }
 
+/// A UUID's text in lower case with hyphens.
+///
+/// # Errors
+/// 22P02 for a text that is no UUID.
+pub fn normal_uuid(text: &str) -> Result<String> {
+    Ok(uuid_text(number::parse_uuid(text)?))
+}
+
 fn uuid_text(bytes: [u8; 16]) -> String {
     uuid::Uuid::from_bytes(bytes).hyphenated().to_string()
 }
 
-fn check_json(text: &str) -> Result<()> {
+/// 22P02 for a text that is no JSON.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_json(text: &str) -> Result<()> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|e| {
         Error::new(SqlState::InvalidTextRepresentation, "invalid input syntax for type json")
             .detail(format!("The text is no JSON: {e}."))

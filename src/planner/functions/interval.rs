@@ -14,7 +14,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ScalarFunctionArgs, ScalarUDF};
 use std::sync::{Arc, LazyLock};
 
-const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+pub(super) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 const DAY_NANOS: i64 = 86_400_000_000_000;
 const DAY_MICROS: i64 = 86_400_000_000;
 const DAY_SECONDS: f64 = 86_400.0;

@@ -2,15 +2,20 @@
 //!
 //! - `overrides` wraps functions that DataFusion has, where results or errors differ.
 //! - `text`, `time` and `interval` are functions that it lacks, some under names of this program.
+//! - `template` writes and reads values by PostgreSQL's templates.
 //! - `operators` gives operators their meaning where operands have types that DataFusion refuses.
 
 mod division;
 mod interval;
+mod make;
 mod math;
 mod operators;
 mod overrides;
 mod plain;
+mod scalars;
 mod single;
+mod span;
+mod template;
 mod text;
 mod time;
 mod trunc;
@@ -50,11 +55,19 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
         time::extract(),
         trunc::date_trunc(),
         math::div(),
+        make::clock_timestamp(),
     ] {
+        state.register_udf(function)?;
+    }
+    for function in
+        template::all().into_iter().chain(span::all()).chain(make::all()).chain(scalars::all())
+    {
         state.register_udf(function)?;
     }
     let uuid = datafusion::functions::string::uuid();
     state.register_udf(Arc::new(uuid.as_ref().clone().with_aliases(["gen_random_uuid"])))?;
+    let every = datafusion::functions_aggregate::bool_and_or::bool_and_udaf();
+    state.register_udaf(Arc::new(every.as_ref().clone().with_aliases(["every"])))?;
     let variance = datafusion::functions_aggregate::variance::var_samp_udaf();
     let variance = variance.as_ref().clone().with_aliases(["variance"]);
     state.register_udaf(Arc::new(variance))?;

@@ -31,7 +31,16 @@ impl Plain {
         returns: Returns,
         body: Body,
     ) -> Arc<ScalarUDF> {
-        let signature = Signature::any(arity, Volatility::Immutable);
+        Self::with_signature(name, Signature::any(arity, Volatility::Immutable), returns, body)
+    }
+
+    /// A function of other numbers of arguments, or one whose result changes.
+    pub(super) fn with_signature(
+        name: &'static str,
+        signature: Signature,
+        returns: Returns,
+        body: Body,
+    ) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::new_from_impl(Self { name, signature, returns, body }))
     }
 }

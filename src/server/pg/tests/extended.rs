@@ -16,7 +16,8 @@ async fn parameters_and_results_in_binary() {
         let row = client.query_one(&typed, &[&41_i64, &"hey", &0.5_f64]).await.unwrap();
         assert_eq!((row.get(0), row.get(1), row.get(2)), (42_i64, "hey!", 0.5));
     }
-    let statement = client.prepare("SELECT value AS n FROM generate_series(1, 10)").await.unwrap();
+    let statement =
+        client.prepare("SELECT generate_series AS n FROM generate_series(1, 10)").await.unwrap();
     assert_eq!(statement.columns()[0].name(), "n");
     assert_eq!(client.query(&statement, &[]).await.unwrap().len(), 10);
     let none: Option<&str> = None;
@@ -47,7 +48,7 @@ async fn a_portal_gives_its_rows_in_parts() {
     raw.send(&query("BEGIN")).await;
     raw.until_ready().await;
     let open = [
-        parse("s", "SELECT value FROM generate_series(1, 20000)"),
+        parse("s", "SELECT generate_series FROM generate_series(1, 20000)"),
         bind("p", "s"),
         message(b'D', b"Pp\0"),
         execute("p", 2),
@@ -156,7 +157,8 @@ async fn copy_in_the_extended_protocol() {
     assert_eq!(sink.finish().await.unwrap(), 1000);
     let row = client.query_one("SELECT count(*), sum(b) FROM t", &[]).await.unwrap();
     assert_eq!((row.get(0), row.get(1)), (1000_i64, 2000_i64));
-    let sql = "COPY (SELECT value FROM generate_series(1, 30000)) TO STDOUT (FORMAT binary)";
+    let sql =
+        "COPY (SELECT generate_series FROM generate_series(1, 30000)) TO STDOUT (FORMAT binary)";
     let rows = client.copy_out(sql).await.unwrap();
     pin_mut!(rows);
     let mut bytes = 0;
@@ -172,7 +174,8 @@ async fn close_all_and_discard_all_end_what_the_protocol_has_opened() {
     let server = Server::start().await;
     let (mut raw, _) = Raw::open(&server).await;
     let code = |replies: &[Reply]| error_field(replies, b'C');
-    let open = [parse("s", "SELECT value FROM generate_series(1, 9)"), bind("p", "s")].concat();
+    let open =
+        [parse("s", "SELECT generate_series FROM generate_series(1, 9)"), bind("p", "s")].concat();
 
     raw.send(&query("BEGIN")).await;
     raw.until_ready().await;

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-const ENDLESS_ROWS: &str = "SELECT value, repeat('x', 50) FROM generate_series(1, 2000000000)";
+const ENDLESS_ROWS: &str =
+    "SELECT generate_series, repeat('x', 50) FROM generate_series(1, 2000000000)";
 const ENDLESS_WORK: &str = "SELECT count(*) FROM generate_series(1, 2000000000000)";
 
 #[tokio::test(flavor = "multi_thread")]
