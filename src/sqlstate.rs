@@ -119,6 +119,8 @@ sqlstates! {
     AmbiguousFunction = "42725",
     /// A column that must be grouped.
     GroupingError = "42803",
+    /// A window function where none may stand.
+    WindowingError = "42P20",
     /// A value of the wrong type.
     DatatypeMismatch = "42804",
     /// The object is of another kind.

@@ -8,7 +8,9 @@
 //!    (`correlated`, `counted_sets`, `grouping`, `operands`) and after it (`checked`, with
 //!    `casts` and `zones`, then `postgres` and `membership`) and the functions in `functions` give
 //!    operators, casts and times PostgreSQL's meaning.
-//! 4. `watch` and `slices` make the physical plan stoppable; `execute` runs it on the query runtime and
+//! 4. After DataFusion's optimiser `guards` keeps conditions in the order in which they are written;
+//!    `expressions` plans CHECK and DEFAULT through all of this.
+//! 5. `watch` and `slices` make the physical plan stoppable; `execute` runs it on the query runtime and
 //!    hands batches over a bounded channel. Where memory runs out first, joins sort instead of hash.
 
 mod ast;
@@ -19,11 +21,13 @@ mod commits;
 mod correlated;
 mod counted_sets;
 mod execute;
+mod expressions;
 mod files;
 mod filters;
 mod from_functions;
 mod functions;
 mod grouping;
+mod guards;
 mod instants;
 mod literals;
 mod membership;
@@ -36,6 +40,8 @@ mod postgres;
 mod predict;
 mod relations;
 mod rewrite;
+mod row_sets;
+mod row_values;
 mod sample;
 mod select_ast;
 mod services;
@@ -49,10 +55,12 @@ mod zones;
 
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
 pub use execute::{CancelReason, Canceller, one_batch};
+pub use expressions::Expressions;
 pub use files::{CsvSource, resolve_path};
 pub use models::{ModelCache, ResolvedModel, find_model, resolve_model};
 pub use names::display_name;
 pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
+pub use row_values::row_of;
 pub use select_ast::select;
 pub use services::{Limits, STACK_BYTES, Services};
 pub use types::sql_type_of;
@@ -274,10 +282,11 @@ impl<'a> Planner<'a> {
         }
         let models = rewrite::load_models(self, slice, &query).await?;
         let mut rewritten = rewrite::rewrite(self, slice, &mut query, &models)?;
-        spelling::rewrite(&mut query, slice, &self.environment.time_zone)?;
         let mut statement = Statement::Query(Box::new(query));
         let system = system::touches_catalog(&statement)
             .then(|| (self.environment.system)(self.world.catalog()));
+        row_values::rewrite(&mut statement, slice, system.is_none())?;
+        spelling::rewrite(&mut statement, slice, &self.environment.time_zone)?;
         if let Some(system) = &system {
             system.rewrite(&mut statement)?;
             rewritten.functions.extend(system.functions().into_iter().map(Arc::new));

@@ -2,7 +2,7 @@
 //! untyped literal takes the type beside it, a numeric beside a float is a float, and a date moved by
 //! an interval is a timestamp.
 
-use super::{functions, types, zones};
+use super::{functions, row_sets, types, zones};
 use crate::catalog::SqlType;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
@@ -19,7 +19,7 @@ use datafusion::optimizer::AnalyzerRule;
 use std::sync::{Arc, LazyLock};
 
 /// What PostgreSQL's timestamp is.
-const MICROSECONDS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+pub(super) const MICROSECONDS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// The rule of this file; it runs before DataFusion's type coercion.
 #[derive(Debug)]
@@ -50,36 +50,43 @@ impl TreeNodeRewriter for Typer {
     }
 
     fn f_up(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        // LIMIT wants bigint, and VALUES keeps the schema that it was planned with.
-        if matches!(
-            plan,
-            LogicalPlan::Limit(_) | LogicalPlan::Values(_) | LogicalPlan::RecursiveQuery(_)
-        ) {
-            return Ok(Transformed::no(plan));
+        match plan {
+            // LIMIT wants bigint.
+            LogicalPlan::Limit(_) | LogicalPlan::RecursiveQuery(_) => Ok(Transformed::no(plan)),
+            LogicalPlan::Values(values) => row_sets::values(values),
+            LogicalPlan::Union(union) => row_sets::union(union),
+            plan => operands_of(plan),
         }
-        let mut schema = merge_schema(&plan.inputs());
-        if plan.inputs().is_empty() {
-            schema = plan.schema().as_ref().clone();
-        }
-        let preserver = NamePreserver::new(&plan);
-        let changed = plan.map_expressions(|expr| {
-            let name = preserver.save(&expr);
-            expr.transform_up(|expr| {
-                let expr = match zones::at_time_zone(expr, &schema) {
-                    Expr::Cast(cast) => types::bare_numeric(cast, &schema),
-                    other => merged_lists(other),
-                };
-                let expr = peers_of_bytes(maybe_absent(expr), &schema);
-                let expr = untyped_operands(expr, &schema);
-                let expr = double_arguments(expr, &schema);
-                let expr = in_common(float_operands(expr, &schema), &schema);
-                Ok(narrow(date_arithmetic(expr, &schema)))
-            })
-            .map(|t| t.update_data(|expr| name.restore(expr)))
-        })?;
-        // Nodes above a changed one hold its old types: every schema is computed again.
-        changed.map_data(LogicalPlan::recompute_schema)
     }
+}
+
+fn operands_of(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if plan.inputs().is_empty() {
+        schema = plan.schema().as_ref().clone();
+    }
+    let preserver = NamePreserver::new(&plan);
+    let changed = plan.map_expressions(|expr| {
+        let name = preserver.save(&expr);
+        typed(expr, &schema).map(|t| t.update_data(|expr| name.restore(expr)))
+    })?;
+    // Nodes above a changed one hold its old types: every schema is computed again.
+    changed.map_data(LogicalPlan::recompute_schema)
+}
+
+/// An expression over columns of `schema` with its operands as PostgreSQL reads them.
+pub(super) fn typed(expr: Expr, schema: &dyn ExprSchema) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| {
+        let expr = match zones::at_time_zone(expr, schema) {
+            Expr::Cast(cast) => types::bare_numeric(cast, schema),
+            other => merged_lists(other),
+        };
+        let expr = peers_of_bytes(maybe_absent(expr), schema);
+        let expr = untyped_operands(expr, schema);
+        let expr = double_arguments(expr, schema);
+        let expr = in_common(quotients(float_operands(expr, schema), schema), schema);
+        Ok(narrow(date_arithmetic(expr, schema)))
+    })
 }
 
 /// Two lists over one value that leave nothing: DataFusion would make that a plain truth value, but
@@ -275,6 +282,25 @@ fn float_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
     }
 }
 
+/// The quotient of a numeric and a numeric or an integer has PostgreSQL's digits.
+///
+/// Only here are the types final: a sum of what is `bigint` until its literals are narrowed is a numeric.
+fn quotients(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ Operator::Divide, right }) => {
+            let types = (left.get_type(schema), right.get_type(schema));
+            if let (Ok(l), Ok(r)) = types
+                && let Some(quotient) =
+                    functions::quotient((left.as_ref().clone(), &l), (right.as_ref().clone(), &r))
+            {
+                return quotient;
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        other => other,
+    }
+}
+
 /// Functions of floating point know double precision alone in PostgreSQL, which keeps 15 digits of a real's root.
 const OF_DOUBLES: &[&str] = &[
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "cos", "cosh",
@@ -300,23 +326,12 @@ fn double_arguments(expr: Expr, schema: &dyn ExprSchema) -> Expr {
 /// type that PostgreSQL finds for them: numerics beside a float are floats, dates beside a timestamp
 /// timestamps. DataFusion would choose numeric, and nanoseconds, which end in the year 2262.
 fn in_common(expr: Expr, schema: &dyn ExprSchema) -> Expr {
-    let wanted = |operands: &[&Expr]| {
-        let types: Vec<_> = operands.iter().filter_map(|e| e.get_type(schema).ok()).collect();
-        let has = |wanted: &dyn Fn(&DataType) -> bool| types.iter().any(wanted);
-        if has(&DataType::is_floating) && has(&|t| matches!(t, DataType::Decimal128(..))) {
-            return Some((DataType::Float64, SqlType::NUMERIC_DEFAULT.arrow()));
-        }
-        (has(&|t| *t == MICROSECONDS) && has(&|t| *t == DataType::Date32))
-            .then_some((MICROSECONDS, DataType::Date32))
-    };
     let cast_all = |operands: Vec<&mut Expr>| {
-        let Some((to, from)) = wanted(&operands.iter().map(|e| &**e).collect::<Vec<_>>()) else {
-            return;
-        };
+        let types: Vec<_> = operands.iter().filter_map(|e| e.get_type(schema).ok()).collect();
+        let Some(mixed) = row_sets::mixed(&types) else { return };
         for operand in operands {
-            let found = operand.get_type(schema);
-            if found.is_ok_and(|t| std::mem::discriminant(&t) == std::mem::discriminant(&from)) {
-                *operand = cast(std::mem::take(operand), to.clone());
+            if operand.get_type(schema).is_ok_and(|t| mixed.is_cast(&t)) {
+                *operand = cast(std::mem::take(operand), mixed.to.clone());
             }
         }
     };
@@ -335,7 +350,8 @@ fn in_common(expr: Expr, schema: &dyn ExprSchema) -> Expr {
             cast_all(thens.chain(case.else_expr.as_deref_mut()).collect());
         }
         Expr::ScalarFunction(call)
-            if ["coalesce", "greatest", "least", "nullif"].contains(&call.func.name()) =>
+            if ["coalesce", "greatest", "least", "make_array", "nullif"]
+                .contains(&call.func.name()) =>
         {
             cast_all(call.args.iter_mut().collect());
         }

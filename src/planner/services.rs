@@ -2,8 +2,8 @@
 
 use super::models::ModelCache;
 use super::{
-    bounded, checked, correlated, counted_sets, functions, grouping, instants, operands, postgres,
-    types,
+    bounded, checked, correlated, counted_sets, functions, grouping, guards, instants, operands,
+    postgres, types,
 };
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
@@ -188,6 +188,7 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionS
         .with_default_features()
         .with_analyzer_rules(analysis)
         .with_type_planner(Arc::new(types::Types))
+        .with_query_planner(Arc::new(guards::Guarded))
         .build();
     register_functions(&mut state)?;
     Ok(state)

@@ -23,7 +23,7 @@ use datafusion::common::ScalarValue;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
     FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Interval, LimitClause,
-    NamedWindowDefinition, NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned,
+    NamedWindowDefinition, NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned, Statement,
     UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, WindowSpec,
     WindowType, visit_expressions,
 };
@@ -34,7 +34,7 @@ use std::ops::ControlFlow;
 type Failure = Box<(Error, Span)>;
 
 /// Rewrites a query's tree.
-pub(super) fn rewrite(query: &mut Query, slice: Option<&TokenSlice>, zone: &str) -> Result<()> {
+pub(super) fn rewrite(query: &mut Statement, slice: Option<&TokenSlice>, zone: &str) -> Result<()> {
     let mut speller = Speller { zone };
     if let ControlFlow::Break(failure) = VisitMut::visit(query, &mut speller) {
         let (error, span) = *failure;
@@ -427,7 +427,7 @@ fn bits(value: &ValueWithSpan) -> Result<(), Failure> {
 }
 
 /// Where two calls differ in casts only, each cast inside of a call carries its type as a constant.
-fn mark_casts(query: &mut Query) {
+fn mark_casts(query: &mut Statement) {
     let mut calls = Calls::default();
     let _ = Visit::visit(&*query, &mut calls);
     let collide =

@@ -15,7 +15,10 @@ use std::sync::{Arc, LazyLock};
 const SCALE: i8 = 16;
 
 /// `left / right`, where both are numerics or integers and one is a numeric; none for other types.
-pub(super) fn quotient(left: (Expr, &DataType), right: (Expr, &DataType)) -> Option<Expr> {
+pub(in crate::planner) fn quotient(
+    left: (Expr, &DataType),
+    right: (Expr, &DataType),
+) -> Option<Expr> {
     static DIVIDE: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Plain::udf("numeric_divide", 2, returns, divide));
     let is_numeric = |t: &DataType| matches!(t, DataType::Decimal128(..));

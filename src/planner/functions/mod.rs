@@ -20,7 +20,7 @@ mod text;
 mod time;
 mod trunc;
 
-pub(super) use division::whole;
+pub(super) use division::{quotient, whole};
 pub(super) use interval::interval_input;
 pub(super) use math::{float_operator, negate_float};
 pub(super) use single::single_value;

@@ -1,6 +1,5 @@
 //! Operators over types that DataFusion refuses, or gives another meaning.
 
-use super::division::quotient;
 use super::interval::{interval_divide, interval_key, interval_multiply};
 use super::text::bytea_concat;
 use arrow::datatypes::{DataType, IntervalUnit};
@@ -11,7 +10,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, Scalar
 use sqlparser::ast::BinaryOperator;
 use std::sync::Arc;
 
-/// Bytes behind bytes, intervals times numbers, quotients of numerics, intervals beside intervals.
+/// Bytes behind bytes, intervals times numbers, intervals beside intervals.
 #[derive(Debug)]
 pub(super) struct Operators;
 
@@ -49,17 +48,6 @@ impl ExprPlanner for Operators {
             }
             BinaryOperator::Divide if is_interval(&left) && right.is_numeric() => {
                 call(interval_divide(), vec![raw.left, raw.right])
-            }
-            BinaryOperator::Divide => {
-                let RawBinaryExpr { op, left: dividend, right: divisor } = raw;
-                let sides = (dividend.clone(), &left);
-                match quotient(sides, (divisor.clone(), &right)) {
-                    Some(quotient) => quotient,
-                    None => {
-                        let raw = RawBinaryExpr { op, left: dividend, right: divisor };
-                        return Ok(PlannerResult::Original(raw));
-                    }
-                }
             }
             BinaryOperator::Eq
             | BinaryOperator::NotEq

@@ -200,7 +200,7 @@ impl Statement for CreateFeatureTable {
             None => None,
         };
         let (table, history) = self.tables(cx, name, planned.as_ref())?;
-        create_table::check_definition(cx, &table).map_err(place)?;
+        create_table::check_definition(cx, &table).await.map_err(place)?;
         cx.transaction.create_table(table.clone())?;
         cx.transaction.create_table(history)?;
         match planned {

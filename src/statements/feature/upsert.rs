@@ -18,7 +18,7 @@ use crate::delta::location::object_path;
 use crate::delta::scan::{DeltaTableScan, FILE_COLUMN, ROW_COLUMN, ScanOptions};
 use crate::error::{Error, Result};
 use crate::features::{COMMITTED_AT, commit_time};
-use crate::planner::{Canceller, Environment, Planned, Reads};
+use crate::planner::{Canceller, Environment, Planned, Planner, Reads};
 use crate::sqlstate::SqlState;
 use crate::statements::Execution;
 use crate::statements::table::rows;
@@ -184,7 +184,7 @@ impl<'a> Writer<'a> {
     async fn collect(&self, table: &Table, rows: SendableRecordBatchStream) -> Result<Incoming> {
         let services = &self.environment.services;
         let pool = services.memory_pool().clone();
-        let checks = rows::checks(self.environment, table)?;
+        let checks = rows::checks(&self.planner(), table).await?;
         let mut keys = KeySet::new(table, &pool)?;
         let work = services.run(async move {
             let memory = MemoryConsumer::new("upsert").register(&pool);
@@ -221,6 +221,10 @@ impl<'a> Writer<'a> {
         let stream = self.stream(plan).await?;
         let found = async { Ok(stream.try_collect().await?) };
         self.canceller.guard(found).await
+    }
+
+    fn planner(&self) -> Planner<'_> {
+        Planner::new(self.environment, self.transaction)
     }
 
     async fn stream(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
@@ -270,7 +274,7 @@ impl<'a> Writer<'a> {
         let target = rows::target(services, table)?;
         let prefix = target.prefix.clone();
         let spec = ChangeSpec {
-            checks: rows::checks(self.environment, table)?,
+            checks: rows::checks(&self.planner(), table).await?,
             target,
             kind: ChangeKind::Merge,
             duplicates: DuplicatePolicy::Ignore,

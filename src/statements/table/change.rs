@@ -145,7 +145,7 @@ pub async fn carry_out(
     let prefix = write_target.prefix.clone();
     let is_merge = matches!(change.kind, ChangeKind::Merge);
     let spec = ChangeSpec {
-        checks: rows::checks(cx.environment, table)?,
+        checks: rows::checks(&cx.planner(), table).await?,
         target: write_target,
         kind: change.kind,
         duplicates: change.duplicates,

@@ -10,15 +10,16 @@ use crate::delta::writer;
 use crate::error::{Error, Result};
 use crate::format::{CopyDecoder, CopyFormat, CopyOptions, EncodeSettings, Header};
 use crate::parser::{Cursor, OptionValue, Options, TokenSlice, quote_ident};
-use crate::planner::{Environment, Services, resolve_path, resolve_table};
+use crate::planner::{Environment, Planner, Services, resolve_path, resolve_table};
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parse_query;
 use crate::statements::{CopyIn, Execution, Kind, Response, Statement};
 use crate::warehouse::Transaction;
 use arrow::array::{ArrayRef, new_null_array};
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use sqlparser::ast::Query;
 use sqlparser::tokenizer::Token;
@@ -293,7 +294,7 @@ impl Statement for Copy {
                 })
             }
             What::FromStdin(table, names) => {
-                let loader = self.loader(cx, table, names).map_err(place)?;
+                let loader = self.loader(cx, table, names).await.map_err(place)?;
                 Ok(Response::CopyIn(Box::new(loader)))
             }
             What::FromFile(table, names, file) => {
@@ -301,7 +302,7 @@ impl Statement for Copy {
                 let n = if self.parquet {
                     self.copy_parquet(cx, table, names, &path).await.map_err(place)?
                 } else {
-                    let loader = self.loader(cx, table, names).map_err(place)?;
+                    let loader = self.loader(cx, table, names).await.map_err(place)?;
                     from_file(loader, cx, &path).await?
                 };
                 Response::done(format!("COPY {n}"))
@@ -335,7 +336,12 @@ impl Copy {
         Ok((table, places))
     }
 
-    fn loader(&self, cx: &Execution<'_>, table: &[String], names: &[String]) -> Result<Loader> {
+    async fn loader(
+        &self,
+        cx: &Execution<'_>,
+        table: &[String],
+        names: &[String],
+    ) -> Result<Loader> {
         let (table, places) = self.target(cx, table, names)?;
         let columns = places
             .iter()
@@ -348,7 +354,7 @@ impl Copy {
         let decoder =
             CopyDecoder::new(table.name.name.clone(), columns, self.options.clone(), &settings)?;
         let format = i8::from(self.options.format == CopyFormat::Binary);
-        Loader::start(cx.environment, table, places, decoder, format)
+        Loader::start(&cx.planner(), table, places, decoder, format).await
     }
 
     async fn copy_parquet(
@@ -375,7 +381,7 @@ impl Copy {
             places.iter().enumerate().map(|(source, place)| (&table.columns[*place], source)),
         )?;
         let stream = planned.stream(cx.services(), cx.canceller).await?;
-        let stream = arranged(stream, Arrange::new(cx.environment, &table, places)?);
+        let stream = arranged(stream, Arrange::new(&cx.planner(), &table, places).await?);
         if table.feature.is_some() {
             return super::super::feature::upsert::upsert(cx, &table, stream).await;
         }
@@ -416,27 +422,25 @@ struct Arrange {
     schema: SchemaRef,
     types: Vec<SqlType>,
     places: Vec<usize>,
-    /// The default of each column that has none in the data.
-    defaults: Vec<Option<ArrayRef>>,
+    /// The default of each column that has one and none in the data, over no columns.
+    defaults: Vec<Option<Arc<dyn PhysicalExpr>>>,
 }
 
 impl Arrange {
-    fn new(environment: &Environment, table: &Table, places: Vec<usize>) -> Result<Self> {
-        let defaults = table
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, column)| match &column.default {
+    async fn new(planner: &Planner<'_>, table: &Table, places: Vec<usize>) -> Result<Self> {
+        let mut defaults = Vec::with_capacity(table.columns.len());
+        for (i, column) in table.columns.iter().enumerate() {
+            defaults.push(match &column.default {
                 Some(default) if !places.contains(&i) => {
-                    constant(environment, default, &column.sql_type).map(Some)
+                    planner.expressions(&[default], None).await?.physical()?.pop()
                 }
-                _ => Ok(None),
-            })
-            .collect::<Result<Vec<_>>>()?;
+                _ => None,
+            });
+        }
         // What is not NOT NULL-checked yet is nullable.
         let fields: Vec<_> = table.columns.iter().map(|c| c.field().with_nullable(true)).collect();
         let types = table.columns.iter().map(|c| c.sql_type.clone()).collect();
-        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+        let schema = Arc::new(Schema::new(fields));
         Ok(Self { schema, types, places, defaults })
     }
 
@@ -452,10 +456,7 @@ impl Arrange {
                     return assign(batch.column(source), &self.types[i]);
                 }
                 match &self.defaults[i] {
-                    Some(one) => {
-                        let zeros = arrow::array::UInt32Array::from(vec![0; rows]);
-                        Ok(arrow::compute::take(one, &zeros, None)?)
-                    }
+                    Some(default) => assign(&values(default, rows)?, &self.types[i]),
                     None => Ok(new_null_array(field.data_type(), rows)),
                 }
             })
@@ -464,20 +465,12 @@ impl Arrange {
     }
 }
 
-/// The value of a default, once for the whole COPY.
-fn constant(environment: &Environment, expression: &str, sql_type: &SqlType) -> Result<ArrayRef> {
-    let empty = datafusion::common::DFSchema::empty();
-    let mut state = environment.services.base().clone();
-    state.execution_props_mut().query_execution_start_time = Some(environment.now);
-    let expr = state.create_logical_expr(expression, &empty)?;
-    let expr = state.create_physical_expr(expr, &empty)?;
-    let one = RecordBatch::try_new_with_options(
-        Arc::new(arrow::datatypes::Schema::empty()),
-        Vec::new(),
-        &arrow::array::RecordBatchOptions::new().with_row_count(Some(1)),
-    )?;
-    let value = expr.evaluate(&one)?.into_array(1)?;
-    assign(&value, sql_type)
+/// The values of a default for so many rows: random() has another one for each.
+fn values(default: &Arc<dyn PhysicalExpr>, rows: usize) -> Result<ArrayRef> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let empty = Arc::new(Schema::empty());
+    let batch = RecordBatch::try_new_with_options(empty, Vec::new(), &options)?;
+    Ok(default.evaluate(&batch)?.into_array(rows)?)
 }
 
 fn arranged(stream: SendableRecordBatchStream, arrange: Arrange) -> SendableRecordBatchStream {
@@ -503,18 +496,19 @@ struct Loader {
 }
 
 impl Loader {
-    fn start(
-        environment: &Environment,
+    async fn start(
+        planner: &Planner<'_>,
         table: Arc<Table>,
         places: Vec<usize>,
         decoder: CopyDecoder,
         format: i8,
     ) -> Result<Self> {
+        let environment = planner.environment;
         let services = environment.services.clone();
         let columns = places.len();
-        let arrange = Arrange::new(environment, &table, places)?;
+        let arrange = Arrange::new(planner, &table, places).await?;
         let target = rows::target(&services, &table)?;
-        let checks = rows::checks(environment, &table)?;
+        let checks = rows::checks(planner, &table).await?;
         let prefix = target.prefix.clone();
         let (sender, mut receiver) = mpsc::channel::<RecordBatch>(2);
         let batches = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|b| b.map(Ok)));

@@ -8,11 +8,13 @@ use crate::catalog::{
 use crate::delta::actions::Action;
 use crate::error::{Error, Notice, Result};
 use crate::parser::{Cursor, OptionValue, Options, TokenSlice};
-use crate::planner::{Planned, display_name};
+use crate::planner::Planned;
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parse_query;
 use crate::statements::{Execution, Kind, Response, Statement};
 use crate::warehouse::{ReadSet, TableChange};
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
 use serde_json::json;
 use sqlparser::ast::{ColumnDef, Query, TableConstraint};
 use sqlparser::tokenizer::Token;
@@ -238,7 +240,7 @@ impl Statement for CreateTable {
             None => None,
         };
         let table = self.table(cx, name, old.as_deref(), planned.as_ref())?;
-        check_definition(cx, &table).map_err(place)?;
+        check_definition(cx, &table).await.map_err(place)?;
         let rows = match planned {
             Some(planned) if self.with_data => Some(self.fill(cx, &table, planned).await?),
             _ => None,
@@ -387,7 +389,7 @@ pub fn query_columns(
     given: Vec<Column>,
     names: &[String],
 ) -> Result<Vec<Column>> {
-    let schema = planned.plan.schema();
+    let schema = planned.schema();
     if !given.is_empty() {
         if given.len() != schema.fields().len() {
             return Err(Error::new(
@@ -402,7 +404,7 @@ pub fn query_columns(
     }
     let mut out: Vec<Column> = Vec::new();
     for (i, field) in schema.fields().iter().enumerate() {
-        let name = names.get(i).map_or_else(|| display_name(field.name()), String::as_str);
+        let name = names.get(i).unwrap_or_else(|| field.name());
         columns::check_column_name(name).map_err(|e| {
             e.maybe_hint(Some(format!("Give the column another name: … AS {}.", suggestion(name))))
         })?;
@@ -445,18 +447,20 @@ fn refuse_change_feed(properties: &BTreeMap<String, String>) -> Result<()> {
 }
 
 /// Plans every CHECK and DEFAULT once, so that a bad one is refused now.
-pub fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
+///
+/// # Errors
+/// What is wrong with one; 42804 for one of another type.
+pub async fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
     rows::target(cx.services(), table)?;
     for Check { name, expression } in &table.checks {
-        let schema = datafusion::common::DFSchema::try_from(table.schema().as_ref().clone())?;
-        let state = cx.services().base();
-        let expr = state
-            .create_logical_expr(expression, &schema)
-            .map_err(|e| Error::from(e).constraint(name))?;
-        let planned = state
-            .create_physical_expr(expr, &schema)
-            .map_err(|e| Error::from(e).constraint(name))?;
-        if planned.data_type(&table.schema())? != arrow::datatypes::DataType::Boolean {
+        let over = Some((table.name.name.as_str(), table.schema()));
+        let planned = cx.planner().expressions(&[expression], over).await;
+        let types = match planned {
+            // A constant that cannot be evaluated fails when a row is written, as in PostgreSQL.
+            Ok(planned) => planned.types(),
+            Err(error) => return Err(error.constraint(name)),
+        };
+        if types.iter().any(|t| !matches!(t, DataType::Boolean | DataType::Null)) {
             return Err(Error::new(
                 SqlState::DatatypeMismatch,
                 format!("argument of CHECK constraint \"{name}\" must be type boolean"),
@@ -465,33 +469,31 @@ pub fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
     }
     for column in &table.columns {
         if let Some(default) = &column.default {
-            check_default(cx, column, default)?;
+            check_default(cx, column, default).await?;
         }
     }
     Ok(())
 }
 
 /// Refuses a default that no assignment casts to its column.
-fn check_default(cx: &Execution<'_>, column: &Column, default: &str) -> Result<()> {
-    use datafusion::logical_expr::ExprSchemable;
-    let empty = datafusion::common::DFSchema::empty();
-    let expr = cx.services().base().create_logical_expr(default, &empty).map_err(|e| {
-        Error::from(e)
-            .column(&column.name)
-            .detail(format!("The default of column \"{}\" is {default}.", column.name))
+async fn check_default(cx: &Execution<'_>, column: &Column, default: &str) -> Result<()> {
+    let planned = cx.planner().expressions(&[default], None).await.map_err(|e| {
+        let detail = format!("The default of column \"{}\" is {default}.", column.name);
+        e.column(&column.name).detail(detail)
     })?;
-    let given = expr.get_type(&empty)?;
-    let is_literal = matches!(expr, datafusion::logical_expr::Expr::Literal(..));
-    let untyped = is_literal && given.is_string();
-    if untyped
-        && let datafusion::logical_expr::Expr::Literal(value, _) = &expr
-        && let Some(Some(text)) = value.try_as_str()
+    let wanted = column.sql_type.arrow();
+    if let [Expr::Literal(value, _)] = planned.logical().as_slice()
+        && (value.is_null() || value.data_type().is_string())
     {
-        let settings = crate::format::EncodeSettings::default();
-        crate::format::parse_text(text, &column.sql_type.arrow(), &settings)
-            .map_err(|e| e.column(&column.name))?;
+        if let Some(Some(text)) = value.try_as_str() {
+            let settings = crate::format::EncodeSettings::default();
+            crate::format::parse_text(text, &wanted, &settings)
+                .map_err(|e| e.column(&column.name))?;
+        }
+        return Ok(());
     }
-    if untyped || rows::assignable(&given, &column.sql_type.arrow()) {
+    let [given] = planned.types().try_into().unwrap_or([DataType::Null]);
+    if rows::assignable(&given, &wanted) {
         return Ok(());
     }
     let shown = SqlType::from_arrow(&given).map_or_else(|_| given.to_string(), |t| t.to_string());

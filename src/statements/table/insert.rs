@@ -1,7 +1,7 @@
 //! INSERT INTO table [(column, …)] {VALUES … | query | DEFAULT VALUES}
 
 use super::{columns, rows};
-use crate::catalog::Table;
+use crate::catalog::{Column, Table};
 use crate::error::{Error, Result};
 use crate::parser::{TokenSlice, object_name};
 use crate::planner::{Parameters, Planned, Planner, parse_expression, resolve_table};
@@ -11,7 +11,7 @@ use crate::statements::{Describe, Description, Execution, Kind, Response, Statem
 use arrow::datatypes::DataType;
 use datafusion::common::Column as DfColumn;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, cast, lit};
 use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value};
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ impl Statement for Insert {
             || places.iter().enumerate().map(|(source, place)| (&table.columns[*place], source));
         rows::check_assignments(&planned, assigned())?;
         rows::read_texts(&mut planned, assigned())?;
-        complete(&mut planned, &table, &places)?;
+        complete(&cx.planner(), &mut planned, &table, &places).await?;
         let stream = planned.stream(cx.services(), cx.canceller).await?;
         let inserted = if table.feature.is_some() {
             super::super::feature::upsert::upsert(cx, &table, stream).await?
@@ -214,6 +214,10 @@ fn type_cells(query: &mut Query, table: &Table, places: &[usize]) -> Result<()> 
         for (cell, (to, name)) in row.content.iter_mut().zip(&types) {
             let (is_text, is_time) = (to.is_string(), to.is_temporal());
             let wanted = match (&*cell, is_text) {
+                // Beside other floats a literal would be read as numeric first.
+                (Expr::Value(v), false) if to.is_floating() => {
+                    matches!(v.value, Value::SingleQuotedString(_) | Value::Number(..))
+                }
                 (Expr::Value(v), false) => matches!(v.value, Value::SingleQuotedString(_)),
                 (Expr::TypedString(_), false) => is_time,
                 (Expr::Value(v), true) => matches!(v.value, Value::Number(..)),
@@ -247,16 +251,18 @@ pub fn default_of(table: &Table, place: usize) -> Result<Expr> {
 }
 
 /// Projects a source to all columns of the table: values, defaults, NULL.
-fn complete(planned: &mut Planned, table: &Table, places: &[usize]) -> Result<()> {
+async fn complete(
+    planner: &Planner<'_>,
+    planned: &mut Planned,
+    table: &Table,
+    places: &[usize],
+) -> Result<()> {
     let schema = planned.plan.schema().clone();
     let mut projection = Vec::with_capacity(table.columns.len());
     for (i, column) in table.columns.iter().enumerate() {
         let expr = match (places.iter().position(|p| *p == i), &column.default) {
             (Some(source), _) => DfExpr::Column(DfColumn::from(schema.qualified_field(source))),
-            (None, Some(default)) => {
-                let empty = datafusion::common::DFSchema::empty();
-                planned.state.create_logical_expr(default, &empty)?
-            }
+            (None, Some(default)) => default_value(planner, column, default).await?,
             (None, None) => lit(ScalarValue::try_from(&column.sql_type.arrow())?),
         };
         projection.push(expr.alias(format!("\u{1}{i}")));
@@ -264,4 +270,14 @@ fn complete(planned: &mut Planned, table: &Table, places: &[usize]) -> Result<()
     let plan = std::mem::take(&mut planned.plan);
     planned.plan = LogicalPlanBuilder::from(plan).project(projection)?.build()?;
     Ok(())
+}
+
+/// A default's expression; text is read as the column's type, in the session's time zone.
+async fn default_value(planner: &Planner<'_>, column: &Column, default: &str) -> Result<DfExpr> {
+    let expressions = planner.expressions(&[default], None).await?;
+    let expr = expressions.logical().pop();
+    let expr = expr.ok_or_else(|| Error::internal("a default was planned as nothing"))?;
+    let to = column.sql_type.arrow();
+    let is_text = expressions.types().iter().all(DataType::is_string);
+    Ok(if is_text && !to.is_string() { cast(expr, to) } else { expr })
 }

@@ -7,11 +7,11 @@ use crate::delta::location::object_path;
 use crate::delta::stats::num_records;
 use crate::delta::writer::{self, WriteTarget};
 use crate::error::{Error, Result};
-use crate::planner::{Canceller, Environment, Planned, Services};
+use crate::planner::{Canceller, Environment, Planned, Planner, Services};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{ReadSet, TableChange, Transaction};
 use arrow::datatypes::DataType;
-use datafusion::common::{Column as DfColumn, DFSchema};
+use datafusion::common::Column as DfColumn;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use serde_json::{Map, Value, json};
@@ -30,18 +30,13 @@ pub fn target(services: &Services, table: &Table) -> Result<WriteTarget> {
 ///
 /// # Errors
 /// If a stored CHECK expression no longer plans.
-pub fn checks(environment: &Environment, table: &Table) -> Result<Arc<TableChecks>> {
-    let schema = DFSchema::try_from(table.schema().as_ref().clone())?;
-    let planned = table
-        .checks
-        .iter()
-        .map(|check| {
-            let state = environment.services.base();
-            let expr = state.create_logical_expr(&check.expression, &schema)?;
-            let expr = state.create_physical_expr(expr, &schema)?;
-            Ok((check.name.clone(), expr))
-        })
-        .collect::<Result<Vec<_>>>()?;
+pub async fn checks(planner: &Planner<'_>, table: &Table) -> Result<Arc<TableChecks>> {
+    let mut planned = Vec::with_capacity(table.checks.len());
+    for check in &table.checks {
+        let over = Some((table.name.name.as_str(), table.schema()));
+        let expressions = planner.expressions(&[&check.expression], over).await?;
+        planned.extend(expressions.physical()?.into_iter().map(|e| (check.name.clone(), e)));
+    }
     Ok(Arc::new(TableChecks::new(table, planned)))
 }
 
@@ -59,7 +54,7 @@ pub async fn write(
     rows: SendableRecordBatchStream,
 ) -> Result<Vec<Add>> {
     let target = target(&environment.services, table)?;
-    let checks = checks(environment, table)?;
+    let checks = checks(&Planner::new(environment, transaction), table).await?;
     let prefix = target.prefix.clone();
     let work =
         environment.services.run(async move { writer::write(checks.stream(rows), &target).await });

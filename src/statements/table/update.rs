@@ -6,7 +6,7 @@ use crate::catalog::{Column, SqlType, Table};
 use crate::delta::changes::{ChangeKind, DuplicatePolicy};
 use crate::error::{Error, Result};
 use crate::parser::TokenSlice;
-use crate::planner::{Parameters, Planned, Planner, select};
+use crate::planner::{Parameters, Planned, Planner, row_of, select};
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
@@ -62,17 +62,22 @@ fn flatten(slice: &TokenSlice, assignments: Vec<Assignment>) -> Result<Vec<(Obje
     for assignment in assignments {
         match (assignment.target, assignment.value) {
             (AssignmentTarget::ColumnName(name), value) => out.push((name, value)),
-            (AssignmentTarget::Tuple(names), Expr::Tuple(values))
-                if names.len() == values.len() =>
-            {
+            (AssignmentTarget::Tuple(names), value) => {
+                let Some(values) = row_of(&value, names.len()) else {
+                    return Err(Error::unsupported(
+                        "assigning something else than a row or a query to several columns",
+                        "Write (a, b) = (x, y), or one assignment a column.",
+                    )
+                    .position(slice.position_of(0)));
+                };
+                if values.len() != names.len() {
+                    return Err(Error::new(
+                        SqlState::SyntaxError,
+                        "number of columns does not match number of values",
+                    )
+                    .position(slice.position_of(0)));
+                }
                 out.extend(names.into_iter().zip(values));
-            }
-            _ => {
-                return Err(Error::unsupported(
-                    "assigning a row of another form",
-                    "Write (a, b) = (x, y), or one assignment a column.",
-                )
-                .position(slice.position_of(0)));
             }
         }
     }

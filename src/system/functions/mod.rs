@@ -169,6 +169,10 @@ impl ScalarUDFImpl for Bound {
                 types.len()
             )));
         }
+        // Its answer is the argument's own type.
+        if self.function.name == "pg_typeof" {
+            return Ok(types.to_vec());
+        }
         Ok(types.iter().map(canonical).collect())
     }
 
