@@ -150,6 +150,8 @@ pub(super) fn planned(message: &str) -> Option<Error> {
         (SqlState::InvalidColumnReference, text)
     } else if lower.contains("aggregate functions are not allowed in the where clause") {
         (SqlState::GroupingError, "aggregate functions are not allowed in WHERE".to_owned())
+    } else if lower.contains("aggregate function calls cannot be nested") {
+        (SqlState::GroupingError, "aggregate function calls cannot be nested".to_owned())
     } else {
         return None;
     };

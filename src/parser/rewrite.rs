@@ -54,6 +54,7 @@ impl Rewriter<'_> {
             .or_else(|| self.table_argument(i))
             .or_else(|| self.table_query(i))
             .or_else(|| self.only(i))
+            .or_else(|| self.trim(i))
             .or_else(|| self.model_argument(i))
             .or_else(|| self.merge_star(i))
             .or_else(|| self.merge_nothing(i))
@@ -163,6 +164,18 @@ impl Rewriter<'_> {
     fn only(&mut self, i: usize) -> Option<usize> {
         let before = i > 0 && ["UPDATE", "FROM", "JOIN"].iter().any(|w| self.is_word(i - 1, w));
         (before && self.is_word(i, "ONLY") && self.word(i + 1).is_some()).then_some(1)
+    }
+
+    /// `TRIM(BOTH FROM x)` trims spaces.
+    fn trim(&mut self, i: usize) -> Option<usize> {
+        let side = ["BOTH", "LEADING", "TRAILING"].iter().any(|w| self.is_word(i, w));
+        let inside = i >= 2 && self.is_word(i - 2, "TRIM");
+        if !side || !inside || !self.is_word(i + 1, "FROM") {
+            return None;
+        }
+        self.push(i, self.source[i].token.clone());
+        self.push(i, Token::SingleQuotedString(" ".to_owned()));
+        Some(1)
     }
 
     /// `MODEL name[@version]` as the first argument of a function of schema `ml`.

@@ -6,8 +6,8 @@ use crate::catalog::SqlType;
 use crate::error::Error;
 use crate::format::{EncodeSettings, SessionZone, parse_text, text_value};
 use sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Spanned, UnaryOperator, Value,
+    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Spanned, UnaryOperator, Value,
 };
 use sqlparser::tokenizer::Span;
 
@@ -22,7 +22,7 @@ pub(super) fn rewrite(expr: &Expr, time_zone: &str) -> Result<Option<Expr>, Fail
             }
             return literal(&typed.data_type, &text, time_zone);
         }
-        Expr::Value(v) => return Ok(exponent(&v.value)),
+        Expr::Value(v) => return Ok(exponent(&v.value).or_else(|| large(&v.value))),
         Expr::Function(function) => {
             refuse(function)?;
             return Ok(call(function));
@@ -81,6 +81,7 @@ pub(super) fn bigint(expr: Expr) -> Expr {
 fn unary(operator: UnaryOperator, operand: &Expr) -> Option<Expr> {
     let (name, operand) = match operator {
         UnaryOperator::BitwiseNot => ("bitwise_not", operand.clone()),
+        UnaryOperator::Minus => return least(operand),
         UnaryOperator::PGAbs => ("abs", operand.clone()),
         UnaryOperator::PGSquareRoot => ("sqrt", cast(operand.clone(), DataType::DoublePrecision)),
         UnaryOperator::PGCubeRoot => ("cbrt", cast(operand.clone(), DataType::DoublePrecision)),
@@ -160,6 +161,25 @@ fn exponent(value: &Value) -> Option<Expr> {
         array: false,
         format: None,
     })
+}
+
+/// A whole number beyond bigint is a numeric.
+fn large(value: &Value) -> Option<Expr> {
+    let Value::Number(digits, _) = value else { return None };
+    let is_large = digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<i64>().is_err();
+    let precision = u64::try_from(digits.len()).ok().filter(|n| is_large && *n <= 38)?;
+    let numeric = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, 0));
+    Some(cast(Expr::value(Value::SingleQuotedString(digits.clone())), numeric))
+}
+
+/// The least bigint: its digits alone are beyond bigint.
+fn least(operand: &Expr) -> Option<Expr> {
+    let Expr::Cast { expr, data_type: DataType::Numeric(_), .. } = operand else { return None };
+    let Expr::Value(value) = expr.as_ref() else { return None };
+    let Value::SingleQuotedString(digits) = &value.value else { return None };
+    let least = i64::MIN.to_string();
+    (least.strip_prefix('-') == Some(digits))
+        .then(|| Expr::value(Value::Number(least.clone(), false)))
 }
 
 /// Functions that PostgreSQL has and DataFusion has under another name or meaning.

@@ -302,7 +302,7 @@ impl<'a> Planner<'a> {
             .await
             .map_err(|e| relations::explain_failure(e, slice, &models))?;
         let parameters = std::mem::take(&mut rewritten.parameters);
-        let plan = names::widen_unsigned(plan)?;
+        let plan = parameters::arrays(names::widen_unsigned(plan)?)?;
         let columns = columns_at_run_time(&plan, &state);
         Ok(Planned { plan, state, reads, parameters, columns })
     }

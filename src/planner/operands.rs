@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
 use datafusion::common::{ExprSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{BinaryExpr, Cast, InList};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -83,7 +83,8 @@ pub(super) fn typed(expr: Expr, schema: &dyn ExprSchema) -> Result<Transformed<E
         };
         let expr = peers_of_bytes(maybe_absent(expr), schema);
         let expr = untyped_operands(expr, schema);
-        let expr = double_arguments(expr, schema);
+        let expr = spelled_booleans(double_arguments(expr, schema), schema);
+        functions::refuse_mixed(&expr, schema)?;
         let expr = in_common(quotients(float_operands(expr, schema), schema), schema);
         Ok(narrow(date_arithmetic(expr, schema)))
     })
@@ -251,6 +252,14 @@ fn untyped_operands(expr: Expr, schema: &dyn ExprSchema) -> Expr {
             }
             Expr::Between(between)
         }
+        Expr::ScalarFunction(mut call) if functions::is_choice(call.func.name()) => {
+            let is_text = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_string());
+            let others = call.args.iter().filter(|e| !is_text(e));
+            if let Some(t) = others.filter_map(wanted).next() {
+                call.args = call.args.into_iter().map(|e| typed(e, &t)).collect();
+            }
+            Expr::ScalarFunction(call)
+        }
         Expr::InList(mut list) => {
             if let Some(t) = wanted(&list.expr) {
                 list.list = list.list.into_iter().map(|e| typed(e, &t)).collect();
@@ -296,6 +305,26 @@ fn quotients(expr: Expr, schema: &dyn ExprSchema) -> Expr {
                 return quotient;
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right })
+        }
+        other => other,
+    }
+}
+
+/// concat writes a boolean as one letter, as PostgreSQL shows it; a cast to text writes it out.
+fn spelled_booleans(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    match expr {
+        Expr::ScalarFunction(mut call) if ["concat", "concat_ws"].contains(&call.func.name()) => {
+            for arg in &mut call.args {
+                if arg.get_type(schema).is_ok_and(|t| t == DataType::Boolean) {
+                    let whens = vec![
+                        (Box::new(lit(true)), Box::new(lit("t"))),
+                        (Box::new(lit(false)), Box::new(lit("f"))),
+                    ];
+                    let value = Box::new(std::mem::take(arg));
+                    *arg = Expr::Case(Case::new(Some(value), whens, None));
+                }
+            }
+            Expr::ScalarFunction(call)
         }
         other => other,
     }
@@ -350,8 +379,7 @@ fn in_common(expr: Expr, schema: &dyn ExprSchema) -> Expr {
             cast_all(thens.chain(case.else_expr.as_deref_mut()).collect());
         }
         Expr::ScalarFunction(call)
-            if ["coalesce", "greatest", "least", "make_array", "nullif"]
-                .contains(&call.func.name()) =>
+            if functions::is_choice(call.func.name()) || call.func.name() == "make_array" =>
         {
             cast_all(call.args.iter_mut().collect());
         }

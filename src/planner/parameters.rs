@@ -3,9 +3,15 @@
 use super::ast::parse_expression;
 use super::rewrite::placeholder;
 use crate::catalog::SqlType;
+use arrow::datatypes::Field;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan};
 use sqlparser::ast::{CastKind, DataType, Expr, LimitClause, Query, VisitMut, VisitorMut};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// The types that the client gave, by the parameters' numbers.
 pub(super) fn declared(types: &[Option<arrow::datatypes::DataType>]) -> HashMap<usize, DataType> {
@@ -24,6 +30,34 @@ pub(super) fn declared(types: &[Option<arrow::datatypes::DataType>]) -> HashMap<
 pub(super) fn cast(query: &mut Query, types: &HashMap<usize, DataType>) {
     if !types.is_empty() {
         let _ = VisitMut::visit(query, &mut Caster { types, limits: Vec::new() });
+    }
+}
+
+/// In `x = ANY ($1)` the parameter is an array of what `x` is.
+pub(super) fn arrays(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let typed = plan.transform_up_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        node.map_expressions(|expr| expr.transform_up(|expr| Ok(array(expr, &schema))))
+    })?;
+    Ok(typed.data)
+}
+
+fn array(expr: PlanExpr, schema: &DFSchema) -> Transformed<PlanExpr> {
+    match expr {
+        PlanExpr::ScalarFunction(mut call) if call.func.name() == "array_has" => {
+            let item = call.args.get(1).and_then(|x| x.get_type(schema).ok());
+            let (Some(PlanExpr::Placeholder(array)), Some(item)) = (call.args.first_mut(), item)
+            else {
+                return Transformed::no(PlanExpr::ScalarFunction(call));
+            };
+            let unknown = array.field.as_ref().is_none_or(|f| f.data_type().is_null());
+            if unknown && !item.is_null() {
+                array.field =
+                    Some(Arc::new(Field::new_list("", Field::new_list_field(item, true), true)));
+            }
+            Transformed::new_transformed(PlanExpr::ScalarFunction(call), unknown)
+        }
+        other => Transformed::no(other),
     }
 }
 

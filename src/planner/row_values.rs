@@ -16,13 +16,19 @@
 
 use super::ast::{parse_expression, parse_query};
 use crate::error::{Error, Result};
-use crate::parser::{TokenSlice, object_name};
+use crate::format::{EncodeSettings, parse_text};
+use crate::parser::{TokenSlice, fold_ident, object_name};
 use crate::sqlstate::SqlState;
+use arrow::array::AsArray;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, Spanned,
-    Statement, UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select,
+    SelectItem, SetExpr, Spanned, Statement, TableFactor, UnaryOperator, Value, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 use sqlparser::tokenizer::Span;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 type Failure = Box<(Error, Span)>;
@@ -80,7 +86,9 @@ impl Rows {
                 }
             }
             Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. }
-                if self.arrays && !matches!(right.as_ref(), Expr::Subquery(_) | Expr::Array(_)) =>
+                if self.arrays
+                    && !matches!(right.as_ref(), Expr::Subquery(_) | Expr::Array(_))
+                    && literal_array(right).is_none() =>
             {
                 let arguments = vec![right.as_ref().clone(), left.as_ref().clone()];
                 *expr = super::rewrite::call("array_has", arguments, left.span());
@@ -110,19 +118,20 @@ impl Rows {
             }
             Expr::IsNull(value) => Ok(row(value).map(|r| every(r, Expr::IsNull))),
             Expr::IsNotNull(value) => Ok(row(value).map(|r| every(r, Expr::IsNotNull))),
-            Expr::InSubquery { expr: left, subquery, negated } => {
-                Ok(row(left).and_then(|left| counted(&left, subquery, *negated)))
-            }
+            Expr::InSubquery { expr: left, subquery, negated } => match row(left) {
+                Some(left) => counted(&left, subquery, *negated),
+                None => Ok(None),
+            },
             Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
                 match (row(left), right.as_ref()) {
-                    (Some(left), Expr::Subquery(query)) => Ok(counted(&left, query, false)),
+                    (Some(left), Expr::Subquery(query)) => counted(&left, query, false),
                     _ if self.arrays => Ok(in_array(left, right, false)),
                     _ => Ok(None),
                 }
             }
             Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
                 match (row(left), right.as_ref()) {
-                    (Some(left), Expr::Subquery(query)) => Ok(counted(&left, query, true)),
+                    (Some(left), Expr::Subquery(query)) => counted(&left, query, true),
                     _ if self.arrays => Ok(listed(left, right, true)),
                     _ => Ok(None),
                 }
@@ -158,12 +167,34 @@ fn row(expr: &Expr) -> Option<Vec<Expr>> {
 
 /// A scalar subquery for each column of a query.
 fn columns_of(query: &Query, count: usize) -> Option<Vec<Expr>> {
+    if let Some(columns) = columns_of_select(query) {
+        return Some(columns);
+    }
     let source = source(query, count);
     let column = |i: usize| {
         let query = parse_query(&format!("SELECT {} FROM {source}", member(i))).ok()?;
         Some(Expr::Subquery(Box::new(query)))
     };
     (0..count).map(column).collect()
+}
+
+/// The same where the query is a plain SELECT, which may name columns from outside.
+fn columns_of_select(query: &Query) -> Option<Vec<Expr>> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    if select.distinct.is_some() || query.order_by.is_some() {
+        return None;
+    }
+    let column = |item: &SelectItem| {
+        if !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }) {
+            return None;
+        }
+        let mut one = query.clone();
+        if let SetExpr::Select(select) = one.body.as_mut() {
+            select.projection = vec![item.clone()];
+        }
+        Some(Expr::Subquery(Box::new(one)))
+    };
+    select.projection.iter().map(column).collect()
 }
 
 fn member(i: usize) -> String {
@@ -294,8 +325,54 @@ fn joined(op: BinaryOperator, mut terms: Vec<Expr>) -> Expr {
     terms.pop().unwrap_or_else(|| Expr::value(Value::Boolean(absent)))
 }
 
+/// True for a query that names a table which is none of its own: DataFusion finds no join for such a
+/// one inside of another.
+fn names_others(query: &Query) -> bool {
+    let mut names = Names::default();
+    let _ = Visit::visit(query, &mut names);
+    names.qualifiers.iter().any(|q| !names.tables.contains(q))
+}
+
+/// The names of a query's tables, and the tables that its columns name.
+#[derive(Default)]
+struct Names {
+    tables: HashSet<String>,
+    qualifiers: HashSet<String>,
+}
+
+impl Visitor for Names {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        let (TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::UNNEST { alias, .. }) = factor
+        else {
+            return ControlFlow::Continue(());
+        };
+        if let Some(alias) = alias {
+            self.tables.insert(fold_ident(&alias.name.value, alias.name.quote_style));
+        } else if let TableFactor::Table { name, .. } = factor {
+            self.tables.extend(object_name(name).pop());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::CompoundIdentifier(parts) = expr
+            && let [.., table, _] = parts.as_slice()
+        {
+            self.qualifiers.insert(fold_ident(&table.value, table.quote_style));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// `row [NOT] IN (query)` where NULL counts as false.
 fn exists(left: &[Expr], query: &Query, negated: bool) -> Option<Expr> {
+    if names_others(query) {
+        return None;
+    }
     let equal = |i: usize, value: &Expr| match negated {
         true => format!("(({value}) = {}) IS NOT FALSE", member(i)),
         false => format!("({value}) = {}", member(i)),
@@ -307,31 +384,52 @@ fn exists(left: &[Expr], query: &Query, negated: bool) -> Option<Expr> {
 }
 
 /// `row [NOT] IN (query)` by counting the rows that are equal, and those that may be.
-fn counted(left: &[Expr], query: &Query, negated: bool) -> Option<Expr> {
+fn counted(left: &[Expr], query: &Query, negated: bool) -> Result<Option<Expr>, Failure> {
+    if names_others(query) {
+        let error = Error::unsupported(
+            "a row IN a subquery that names a table outside of it",
+            "Use EXISTS, with the comparisons in the subquery's WHERE.",
+        );
+        return Err(Box::new((error, query.span())));
+    }
     let equal = left.iter().enumerate().map(|(i, v)| format!("({v}) = {}", member(i)));
     let equal = equal.collect::<Vec<_>>().join(" AND ");
     let source = source(query, left.len());
     let count = |condition: &str| format!("(SELECT count(*) FROM {source} WHERE {condition}) > 0");
     let (found, unknown) = (count(&equal), count(&format!("({equal}) IS NULL")));
     let (yes, no) = (!negated, negated);
-    parse_expression(&format!(
+    Ok(parse_expression(&format!(
         "(CASE WHEN {found} THEN {yes} WHEN {unknown} THEN NULL ELSE {no} END)"
     ))
-    .ok()
+    .ok())
 }
 
 /// `x = ANY (ARRAY[a, b])` and `x <> ALL (ARRAY[a, b])` as lists.
 fn listed(left: &Expr, right: &Expr, negated: bool) -> Option<Expr> {
-    let array = match right {
+    let list = match right {
         Expr::Nested(inner) => return listed(left, inner, negated),
-        Expr::Array(array) if !array.elem.is_empty() => array,
-        _ => return None,
+        Expr::Array(array) => array.elem.clone(),
+        other => literal_array(other)?,
     };
-    if array.elem.iter().any(|e| matches!(e, Expr::Array(_))) {
+    if list.is_empty() || list.iter().any(|e| matches!(e, Expr::Array(_))) {
         return None;
     }
-    let (expr, list) = (Box::new(nested(left.clone())), array.elem.clone());
-    Some(nested(Expr::InList { expr, list, negated }))
+    Some(nested(Expr::InList { expr: Box::new(nested(left.clone())), list, negated }))
+}
+
+/// The elements of `'{a, b}'`, an array whose type is that of what it is compared with.
+fn literal_array(expr: &Expr) -> Option<Vec<Expr>> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    let texts = DataType::new_list(DataType::Utf8, true);
+    let parsed = parse_text(text, &texts, &EncodeSettings::default()).ok()?;
+    let ScalarValue::List(array) = parsed else { return None };
+    let elements = array.values().as_string_opt::<i32>()?.iter();
+    let literal = |element: Option<&str>| match element {
+        Some(text) => Value::SingleQuotedString(text.to_owned()),
+        None => Value::Null,
+    };
+    Some(elements.map(|e| Expr::value(literal(e))).collect())
 }
 
 fn in_array(left: &Expr, right: &Expr, negated: bool) -> Option<Expr> {

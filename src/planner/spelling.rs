@@ -21,11 +21,11 @@ use crate::sqlstate::SqlState;
 use arrow::datatypes::{DataType as ArrowType, IntervalUnit};
 use datafusion::common::ScalarValue;
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
+    AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
     FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Interval, LimitClause,
     NamedWindowDefinition, NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned, Statement,
-    UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, WindowSpec,
-    WindowType, visit_expressions,
+    Subscript, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    WindowSpec, WindowType, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -290,6 +290,14 @@ impl Speller<'_> {
                 check_float(inner, data_type).map(|()| None)
             }
             Expr::Value(value) => bits(value).map(|()| None),
+            Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => Ok(like_any(expr)),
+            Expr::CompoundFieldAccess { root, access_chain } => Ok(bounded(root, access_chain)),
+            // An empty array has no dimensions.
+            Expr::Function(function) if is_called(function, "array_length") => {
+                let zero = Expr::value(Value::Number("0".into(), false));
+                let arguments = vec![expr.clone(), zero];
+                Ok(Some(super::rewrite::call("nullif", arguments, Span::empty())))
+            }
             Expr::Function(function)
                 if is_called(function, "localtimestamp")
                     && matches!(function.args, FunctionArguments::None) =>
@@ -303,6 +311,57 @@ impl Speller<'_> {
             _ => Ok(None),
         }
     }
+}
+
+/// `x LIKE ANY (ARRAY[…])` as an OR of its patterns.
+fn like_any(expr: &Expr) -> Option<Expr> {
+    let (Expr::Like { pattern, .. } | Expr::ILike { pattern, .. }) = expr else { return None };
+    let mut patterns = pattern.as_ref();
+    while let Expr::Nested(inner) = patterns {
+        patterns = inner;
+    }
+    let Expr::Array(array) = patterns else { return None };
+    let one = |wanted: &Expr| {
+        let mut one = expr.clone();
+        if let Expr::Like { any, pattern, .. } | Expr::ILike { any, pattern, .. } = &mut one {
+            *any = false;
+            **pattern = wanted.clone();
+        }
+        one
+    };
+    let or = |left: Expr, right: Expr| {
+        let (left, right) = (Box::new(left), Box::new(right));
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right }
+    };
+    array.elem.iter().map(one).reduce(or).map(|e| Expr::Nested(Box::new(e)))
+}
+
+/// A slice without a bound goes to that end of the array; there is no element before the first.
+fn bounded(root: &Expr, chain: &[AccessExpr]) -> Option<Expr> {
+    let [AccessExpr::Subscript(subscript)] = chain else { return None };
+    let mut changed = subscript.clone();
+    match &mut changed {
+        Subscript::Slice { lower_bound, upper_bound, .. } => {
+            if lower_bound.is_some() && upper_bound.is_some() {
+                return None;
+            }
+            lower_bound.get_or_insert_with(|| Expr::value(Value::Number("1".into(), false)));
+            let length = || super::rewrite::call("cardinality", vec![root.clone()], Span::empty());
+            upper_bound.get_or_insert_with(|| super::literals::bigint(length()));
+        }
+        Subscript::Index { index } => match index {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } if is_number(expr) => {
+                *index = Expr::value(Value::Number("0".into(), false));
+            }
+            _ => return None,
+        },
+    }
+    let access_chain = vec![AccessExpr::Subscript(changed)];
+    Some(Expr::CompoundFieldAccess { root: Box::new(root.clone()), access_chain })
+}
+
+fn is_number(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(v) if matches!(v.value, Value::Number(..)))
 }
 
 fn text(value: &str) -> Expr {

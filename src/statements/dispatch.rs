@@ -13,7 +13,7 @@ type Parse = fn(&TokenSlice) -> Result<Arc<dyn Statement>>;
 /// Leading words and the statement they begin; the first that fits is taken, `|` parts choices.
 const TABLE: &[(&[&str], Parse)] = &[
     (&["SELECT"], query::select::parse),
-    (&["WITH"], query::select::parse),
+    (&["WITH"], query::select::parse_with),
     (&["VALUES"], query::select::parse),
     (&["TABLE"], query::select::parse),
     (&["EXPLAIN"], query::explain::parse),

@@ -3,6 +3,7 @@
 //! * [`all_aggregates`]: the metrics as SQL aggregates, from `mae` to `ks_stat`;
 //! * [`regression`], [`classification`], [`probability`], [`ranking`], [`drift`]: the same
 //!   metrics as functions of slices and as mergeable statistics;
+//! * [`FloatExtreme`]: `max` and `min` for which NaN is greater than every number;
 //! * [`sql_aggregates`]: `sum` and `avg` with PostgreSQL's result types and overflow errors.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -11,6 +12,7 @@ mod aggregates;
 pub mod classification;
 mod distinct;
 pub mod drift;
+mod extremes;
 mod groups;
 mod interval_avg;
 mod mean;
@@ -27,6 +29,7 @@ mod testing;
 mod total;
 
 pub use aggregates::{all_aggregates, metric_names};
+pub use extremes::FloatExtreme;
 pub use numeric_avg::NumericAvg;
 pub use numeric_sum::NumericSum;
 pub use ordered::OrderedChoice;

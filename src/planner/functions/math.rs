@@ -137,6 +137,48 @@ pub(super) fn check_exp(args: &ScalarFunctionArgs, result: ColumnarValue) -> Res
     Ok(result)
 }
 
+/// Where a function is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Domain {
+    /// From -1 to 1.
+    Unit,
+    /// From 1.
+    FromOne,
+    /// The numbers of characters but 0, which no text can hold.
+    Characters,
+}
+
+/// Refuses what lies outside of a function's domain; DataFusion answers NaN, or NUL.
+pub(super) fn check_domain(args: &ScalarFunctionArgs, domain: Domain) -> Result<()> {
+    let rows = match &args.args[0] {
+        ColumnarValue::Array(_) => args.number_rows,
+        ColumnarValue::Scalar(_) => 1,
+    };
+    let values = arrow::compute::cast(&args.args[0].to_array(rows)?, &DataType::Float64)?;
+    let values = values.as_primitive::<Float64Type>();
+    for value in values.iter().flatten() {
+        let (defined, code, message) = match domain {
+            Domain::Unit => (
+                value.abs() <= 1.0 || value.is_nan(),
+                SqlState::NumericValueOutOfRange,
+                "input is out of range",
+            ),
+            Domain::FromOne => (
+                value >= 1.0 || value.is_nan(),
+                SqlState::NumericValueOutOfRange,
+                "input is out of range",
+            ),
+            Domain::Characters => {
+                (value != 0.0, SqlState::ProgramLimitExceeded, "null character not permitted")
+            }
+        };
+        if !defined {
+            return Err(Error::new(code, message).into());
+        }
+    }
+    Ok(())
+}
+
 /// 22003 for the one number of each integer type that has no positive counterpart.
 pub(super) fn check_abs(args: &ScalarFunctionArgs) -> Result<()> {
     fn holds<T: ArrowPrimitiveType<Native: PartialEq>>(array: &ArrayRef, least: T::Native) -> bool {

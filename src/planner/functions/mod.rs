@@ -5,6 +5,7 @@
 //! - `template` writes and reads values by PostgreSQL's templates.
 //! - `operators` gives operators their meaning where operands have types that DataFusion refuses.
 
+mod choices;
 mod division;
 mod interval;
 mod make;
@@ -20,6 +21,7 @@ mod text;
 mod time;
 mod trunc;
 
+pub(super) use choices::{is_choice, refuse_mixed};
 pub(super) use division::{quotient, whole};
 pub(super) use interval::interval_input;
 pub(super) use math::{float_operator, negate_float};
@@ -66,6 +68,16 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
     }
     let uuid = datafusion::functions::string::uuid();
     state.register_udf(Arc::new(uuid.as_ref().clone().with_aliases(["gen_random_uuid"])))?;
+    for function in choices::all() {
+        state.register_udf(function)?;
+    }
+    use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+    for extreme in [
+        cenote_udfs::FloatExtreme::greatest(max_udaf()),
+        cenote_udfs::FloatExtreme::least(min_udaf()),
+    ] {
+        state.register_udaf(Arc::new(extreme.into()))?;
+    }
     let every = datafusion::functions_aggregate::bool_and_or::bool_and_udaf();
     state.register_udaf(Arc::new(every.as_ref().clone().with_aliases(["every"])))?;
     let variance = datafusion::functions_aggregate::variance::var_samp_udaf();

@@ -40,6 +40,16 @@ impl ExprPlanner for Operators {
                 };
                 call(bytea_concat(), vec![bytes(raw.left, &left), bytes(raw.right, &right)])
             }
+            // An untyped literal beside a time that it is added to is an interval.
+            BinaryOperator::Plus
+                if matches!(left, DataType::Timestamp(..))
+                    && matches!(&raw.right, Expr::Literal(..))
+                    && right.is_string() =>
+            {
+                let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+                let (left, right) = (Box::new(raw.left), Box::new(cast(raw.right, interval)));
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right })
+            }
             BinaryOperator::Multiply if is_interval(&left) && right.is_numeric() => {
                 call(interval_multiply(), vec![raw.left, raw.right])
             }

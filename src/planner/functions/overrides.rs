@@ -1,13 +1,14 @@
 //! DataFusion's mathematical functions with PostgreSQL's results and errors.
 
 use super::math::{
-    Rounding, check_abs, check_exp, check_logarithm, check_power, check_square_root, rescale,
+    Domain, Rounding, check_abs, check_domain, check_exp, check_logarithm, check_power,
+    check_square_root, rescale,
 };
 use super::plain::over_arrays;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::functions::math;
+use datafusion::functions::{math, string};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
@@ -23,6 +24,8 @@ enum Difference {
     Power,
     Exp,
     Abs,
+    /// The values that a function has an answer for.
+    Domain(Domain),
 }
 
 /// A function of DataFusion's with a difference.
@@ -47,6 +50,11 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         (math::power(), Difference::Power),
         (math::exp(), Difference::Exp),
         (math::abs(), Difference::Abs),
+        (math::acos(), Difference::Domain(Domain::Unit)),
+        (math::asin(), Difference::Domain(Domain::Unit)),
+        (math::atanh(), Difference::Domain(Domain::Unit)),
+        (math::acosh(), Difference::Domain(Domain::FromOne)),
+        (string::chr(), Difference::Domain(Domain::Characters)),
     ]
     .into_iter()
     .map(|(inner, difference)| Arc::new(ScalarUDF::new_from_impl(Override { inner, difference })))
@@ -139,6 +147,7 @@ impl ScalarUDFImpl for Override {
             Difference::SquareRoot => check_square_root(&args)?,
             Difference::Power => check_power(&args)?,
             Difference::Abs => check_abs(&args)?,
+            Difference::Domain(domain) => check_domain(&args, domain)?,
             Difference::Exp => return check_exp(&args, self.inner.invoke_with_args(args.clone())?),
         }
         self.inner.invoke_with_args(args)

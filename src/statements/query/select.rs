@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::parser::{Cursor, TokenSlice};
 use crate::planner::Planned;
 use crate::sqlstate::SqlState;
+use crate::statements::table::{delete, insert, update};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use arrow::datatypes::DataType;
 use sqlparser::ast::{self, Query, SetExpr};
@@ -21,6 +22,30 @@ pub struct Select {
 /// 42601 with the position.
 pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     Ok(Arc::new(Select { query: parse_query(slice)? }))
+}
+
+/// Parses what begins with WITH: a query, or INSERT, UPDATE or DELETE that reads the queries before it.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for SELECT INTO and for changes inside of WITH.
+pub fn parse_with(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
+    let ast::Statement::Query(query) = slice.parse_all(|p| p.parse_statement())? else {
+        return Err(slice.syntax_error(0, Some("a query")));
+    };
+    let place = |e: Error| e.position(slice.position_of(0));
+    for cte in query.with.iter().flat_map(|w| &w.cte_tables) {
+        check(&cte.query).map_err(place)?;
+    }
+    let Query { with, body, .. } = *query.clone();
+    match *body {
+        SetExpr::Insert(ast::Statement::Insert(insert)) => insert::read(slice, insert, with),
+        SetExpr::Update(ast::Statement::Update(update)) => update::read(slice, update, with),
+        SetExpr::Delete(ast::Statement::Delete(delete)) => delete::read(slice, delete, with),
+        _ => {
+            check(&query).map_err(place)?;
+            Ok(Arc::new(Select { query: *query }))
+        }
+    }
 }
 
 /// Parses a statement that is to be a query that only reads.

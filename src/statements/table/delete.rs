@@ -12,7 +12,7 @@ use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use crate::warehouse::{ReadSet, TableChange};
 use serde_json::json;
-use sqlparser::ast::{self, Expr, FromTable, TableFactor, TableWithJoins};
+use sqlparser::ast::{self, Expr, FromTable, Query, TableFactor, TableWithJoins, With};
 use std::sync::Arc;
 
 /// DELETE.
@@ -21,6 +21,7 @@ pub struct Delete {
     target: TableFactor,
     using: Vec<TableWithJoins>,
     selection: Option<Expr>,
+    with: Option<With>,
 }
 
 /// Parses DELETE.
@@ -31,6 +32,18 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let ast::Statement::Delete(delete) = slice.parse_all(|p| p.parse_statement())? else {
         return Err(slice.syntax_error(0, Some("DELETE")));
     };
+    read(slice, delete, None)
+}
+
+/// DELETE from its tree, with the queries of a WITH before it.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for clauses that are not built.
+pub fn read(
+    slice: &TokenSlice,
+    delete: ast::Delete,
+    with: Option<With>,
+) -> Result<Arc<dyn Statement>> {
     if delete.returning.is_some() {
         return Err(Error::unsupported("RETURNING", "Query the table before the statement.")
             .position(slice.position_of(0)));
@@ -50,6 +63,7 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         target: from.remove(0).relation,
         using: delete.using.unwrap_or_default(),
         selection: delete.selection,
+        with,
     }))
 }
 
@@ -95,7 +109,8 @@ impl Delete {
         let items = target.row_ids().map(|(e, name)| (e, name.to_owned()));
         let mut from = vec![TableWithJoins { relation: target.factor(), joins: Vec::new() }];
         from.extend(self.using.clone());
-        let query = select(items, from, self.selection.clone());
+        let query =
+            Query { with: self.with.clone(), ..select(items, from, self.selection.clone()) };
         target.plan(slice, planner, query, parameters).await
     }
 }

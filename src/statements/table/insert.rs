@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column as DfColumn;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, cast, lit};
-use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value};
+use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value, With};
 use std::sync::Arc;
 
 /// INSERT.
@@ -31,6 +31,18 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let ast::Statement::Insert(insert) = slice.parse_all(|p| p.parse_statement())? else {
         return Err(slice.syntax_error(0, Some("INSERT")));
     };
+    read(slice, insert, None)
+}
+
+/// INSERT from its tree, with the queries of a WITH before it.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for clauses that are not built.
+pub fn read(
+    slice: &TokenSlice,
+    insert: ast::Insert,
+    with: Option<With>,
+) -> Result<Arc<dyn Statement>> {
     let refuse =
         |what: &str, hint: &str| Err(Error::unsupported(what, hint).position(slice.position_of(0)));
     if insert.on.is_some() {
@@ -58,7 +70,21 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     if insert.source.is_none() && !insert.assignments.is_empty() {
         return refuse("INSERT … SET", "Use INSERT … VALUES.");
     }
-    Ok(Arc::new(Insert { table, columns: insert.columns, source: insert.source.map(|q| *q) }))
+    let source = insert.source.map(|mut query| {
+        precede(&mut query, with);
+        *query
+    });
+    Ok(Arc::new(Insert { table, columns: insert.columns, source }))
+}
+
+/// Puts the queries of a WITH in front of those that a query has itself.
+fn precede(query: &mut Query, with: Option<With>) {
+    let Some(mut with) = with else { return };
+    if let Some(own) = query.with.take() {
+        with.recursive |= own.recursive;
+        with.cte_tables.extend(own.cte_tables);
+    }
+    query.with = Some(with);
 }
 
 #[async_trait::async_trait]

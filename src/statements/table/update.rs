@@ -12,7 +12,7 @@ use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use sqlparser::ast::{
     self, Assignment, AssignmentTarget, Expr, ObjectName, Query, TableWithJoins,
-    UpdateTableFromKind, Value,
+    UpdateTableFromKind, Value, With,
 };
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ pub struct Update {
     assignments: Vec<(ObjectName, Expr)>,
     from: Vec<TableWithJoins>,
     selection: Option<Expr>,
+    with: Option<With>,
 }
 
 /// Parses UPDATE.
@@ -33,6 +34,18 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let ast::Statement::Update(update) = slice.parse_all(|p| p.parse_statement())? else {
         return Err(slice.syntax_error(0, Some("UPDATE")));
     };
+    read(slice, update, None)
+}
+
+/// UPDATE from its tree, with the queries of a WITH before it.
+///
+/// # Errors
+/// 42601 with the position, 0A000 for clauses that are not built.
+pub fn read(
+    slice: &TokenSlice,
+    update: ast::Update,
+    with: Option<With>,
+) -> Result<Arc<dyn Statement>> {
     if update.returning.is_some() {
         return Err(Error::unsupported("RETURNING", "Query the table after the statement.")
             .position(slice.position_of(0)));
@@ -53,6 +66,7 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         assignments: flatten(slice, update.assignments)?,
         from,
         selection: update.selection,
+        with,
     }))
 }
 
@@ -170,7 +184,7 @@ impl Update {
     fn query(&self, target: &Target, items: Vec<(Expr, String)>) -> Query {
         let mut from = vec![TableWithJoins { relation: target.factor(), joins: Vec::new() }];
         from.extend(self.from.clone());
-        select(items, from, self.selection.clone())
+        Query { with: self.with.clone(), ..select(items, from, self.selection.clone()) }
     }
 }
 
