@@ -253,7 +253,11 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
         }
         Kind::Choice(words) => words
             .iter()
-            .find(|w| w.eq_ignore_ascii_case(value))
+            .find(|w| match setting.name {
+                // PostgreSQL looks at letters and digits alone.
+                "client_encoding" => alphanumeric(w) == alphanumeric(value),
+                _ => w.eq_ignore_ascii_case(value),
+            })
             .map(|w| {
                 if setting.name == "client_encoding" { "UTF8".to_owned() } else { (*w).to_owned() }
             })
@@ -267,6 +271,10 @@ fn check(setting: &Setting, value: &str) -> Result<String> {
             format!("parameter \"{}\" cannot be changed", setting.name),
         )),
     }
+}
+
+fn alphanumeric(word: &str) -> String {
+    word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 fn choice(setting: &Setting, value: &str, words: &[&str]) -> Error {

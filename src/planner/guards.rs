@@ -6,6 +6,7 @@
 //! fail first, the others one by one behind them, and makes CASE of other AND and OR whose later sides
 //! may fail: there DataFusion evaluates a branch only for the rows that reach it.
 
+use super::sort_keys;
 use arrow::datatypes::DataType;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -30,7 +31,10 @@ impl QueryPlanner for Guarded {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = plan.clone().transform_up_with_subqueries(node)?.data;
+        let plan = plan.clone().transform_up_with_subqueries(|plan| {
+            node(plan)?.transform_data(sort_keys::by_columns)
+        })?;
+        let plan = plan.data;
         DefaultPhysicalPlanner::default().create_physical_plan(&plan, session).await
     }
 }

@@ -8,8 +8,8 @@
 //!    (`correlated`, `counted_sets`, `grouping`, `operands`) and after it (`checked`, with
 //!    `casts` and `zones`, then `postgres` and `membership`) and the functions in `functions` give
 //!    operators, casts and times PostgreSQL's meaning.
-//! 4. After DataFusion's optimiser `guards` keeps conditions in the order in which they are written;
-//!    `expressions` plans CHECK and DEFAULT through all of this.
+//! 4. After DataFusion's optimiser `guards` keeps conditions in the order in which they are written
+//!    and `sort_keys` sorts by columns; `expressions` plans CHECK and DEFAULT through all of this.
 //! 5. `watch` and `slices` make the physical plan stoppable; `execute` runs it on the query runtime and
 //!    hands batches over a bounded channel. Where memory runs out first, joins sort instead of hash.
 
@@ -46,6 +46,7 @@ mod sample;
 mod select_ast;
 mod services;
 mod slices;
+mod sort_keys;
 mod spelling;
 mod types;
 mod using;

@@ -432,7 +432,7 @@ impl Arrange {
         for (i, column) in table.columns.iter().enumerate() {
             defaults.push(match &column.default {
                 Some(default) if !places.contains(&i) => {
-                    planner.expressions(&[default], None).await?.physical()?.pop()
+                    rows::default_value(planner, column, default).await?.physical()?.pop()
                 }
                 _ => None,
             });

@@ -1,7 +1,7 @@
 //! INSERT INTO table [(column, …)] {VALUES … | query | DEFAULT VALUES}
 
 use super::{columns, rows};
-use crate::catalog::{Column, Table};
+use crate::catalog::Table;
 use crate::error::{Error, Result};
 use crate::parser::{TokenSlice, object_name};
 use crate::planner::{Parameters, Planned, Planner, parse_expression, resolve_table};
@@ -11,7 +11,7 @@ use crate::statements::{Describe, Description, Execution, Kind, Response, Statem
 use arrow::datatypes::DataType;
 use datafusion::common::Column as DfColumn;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, cast, lit};
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit};
 use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value, With};
 use std::sync::Arc;
 
@@ -288,7 +288,11 @@ async fn complete(
     for (i, column) in table.columns.iter().enumerate() {
         let expr = match (places.iter().position(|p| *p == i), &column.default) {
             (Some(source), _) => DfExpr::Column(DfColumn::from(schema.qualified_field(source))),
-            (None, Some(default)) => default_value(planner, column, default).await?,
+            (None, Some(default)) => {
+                let planned = rows::default_value(planner, column, default).await?;
+                let expr = planned.logical().pop();
+                expr.ok_or_else(|| Error::internal("a default was planned as nothing"))?
+            }
             (None, None) => lit(ScalarValue::try_from(&column.sql_type.arrow())?),
         };
         projection.push(expr.alias(format!("\u{1}{i}")));
@@ -296,14 +300,4 @@ async fn complete(
     let plan = std::mem::take(&mut planned.plan);
     planned.plan = LogicalPlanBuilder::from(plan).project(projection)?.build()?;
     Ok(())
-}
-
-/// A default's expression; text is read as the column's type, in the session's time zone.
-async fn default_value(planner: &Planner<'_>, column: &Column, default: &str) -> Result<DfExpr> {
-    let expressions = planner.expressions(&[default], None).await?;
-    let expr = expressions.logical().pop();
-    let expr = expr.ok_or_else(|| Error::internal("a default was planned as nothing"))?;
-    let to = column.sql_type.arrow();
-    let is_text = expressions.types().iter().all(DataType::is_string);
-    Ok(if is_text && !to.is_string() { cast(expr, to) } else { expr })
 }

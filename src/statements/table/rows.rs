@@ -7,7 +7,7 @@ use crate::delta::location::object_path;
 use crate::delta::stats::num_records;
 use crate::delta::writer::{self, WriteTarget};
 use crate::error::{Error, Result};
-use crate::planner::{Canceller, Environment, Planned, Planner, Services};
+use crate::planner::{Canceller, Environment, Expressions, Planned, Planner, Services};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{ReadSet, TableChange, Transaction};
 use arrow::datatypes::DataType;
@@ -38,6 +38,24 @@ pub async fn checks(planner: &Planner<'_>, table: &Table) -> Result<Arc<TableChe
         planned.extend(expressions.physical()?.into_iter().map(|e| (check.name.clone(), e)));
     }
     Ok(Arc::new(TableChecks::new(table, planned)))
+}
+
+/// A column's default, planned; text is read as the column's type, in the session's time zone.
+///
+/// # Errors
+/// If a stored default no longer plans.
+pub async fn default_value(
+    planner: &Planner<'_>,
+    column: &Column,
+    default: &str,
+) -> Result<Expressions> {
+    let planned = planner.expressions(&[default], None).await?;
+    let is_text = planned.types().iter().all(DataType::is_string);
+    if !is_text || column.sql_type.arrow().is_string() {
+        return Ok(planned);
+    }
+    let typed = format!("CAST(({default}) AS {})", column.sql_type);
+    planner.expressions(&[&typed], None).await
 }
 
 /// Checks and writes rows as new files of a table, on the query runtime.
