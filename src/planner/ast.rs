@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::parser::Script;
 use sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, VisitMut,
-    VisitorMut,
+    BinaryOperator, Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias,
+    TableFactor, Value, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -71,6 +71,46 @@ pub fn table_factor(name: &[&str], alias: Option<&str>) -> TableFactor {
         sample: None,
         index_hints: Vec::new(),
     }
+}
+
+/// True for `=`, `<>`, `<` and the like.
+pub(super) fn is_comparison(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+    )
+}
+
+/// `(expr)`
+pub(super) fn nested(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(expr))
+}
+
+/// `((left) op (right))`
+pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    nested(Expr::BinaryOp { left: Box::new(nested(left)), op, right: Box::new(nested(right)) })
+}
+
+/// Terms of AND or OR as a balanced tree, so that long lists do not nest deeply.
+pub(super) fn joined(op: BinaryOperator, mut terms: Vec<Expr>) -> Expr {
+    let absent = op == BinaryOperator::And;
+    while terms.len() > 1 {
+        let mut left = terms.into_iter();
+        let mut next = Vec::new();
+        while let Some(first) = left.next() {
+            next.push(match left.next() {
+                Some(second) => binary(first, op.clone(), second),
+                None => first,
+            });
+        }
+        terms = next;
+    }
+    terms.pop().unwrap_or_else(|| Expr::value(Value::Boolean(absent)))
 }
 
 /// Changes the expressions of a tree, the inner ones first, and not those of subqueries in it.

@@ -54,7 +54,7 @@ impl Planner<'_> {
         }
         let query = super::select(items, from, None);
         let planned = self.plan_tree(None, query, &extra).await.map_err(Error::without_position)?;
-        if planned.reads.direct.iter().next().is_some() {
+        if !planned.reads.direct.is_empty() {
             return Err(Error::unsupported(
                 "a model in a table's definition",
                 "Predict in a view over the table, or when rows are inserted.",
@@ -136,7 +136,7 @@ impl Expressions {
         let properties = state.execution_props();
         let context = SimplifyContext::builder()
             .with_schema(Arc::new(schema.clone()))
-            .with_config_options(Arc::new(state.config_options().as_ref().clone()))
+            .with_config_options(state.config_options().clone())
             .with_query_execution_start_time(properties.query_execution_start_time)
             .build();
         let simplifier = ExprSimplifier::new(context);

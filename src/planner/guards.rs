@@ -9,7 +9,7 @@
 use super::sort_keys;
 use arrow::datatypes::DataType;
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ExprSchema, Result, ScalarValue};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast};
@@ -34,14 +34,13 @@ impl QueryPlanner for Guarded {
         let plan = plan.clone().transform_up_with_subqueries(|plan| {
             node(plan)?.transform_data(sort_keys::by_columns)
         })?;
-        let plan = plan.data;
-        DefaultPhysicalPlanner::default().create_physical_plan(&plan, session).await
+        DefaultPhysicalPlanner::default().create_physical_plan(&plan.data, session).await
     }
 }
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     // A scan skips files by its filters, which are filters above it too.
-    if matches!(plan, LogicalPlan::TableScan(_)) || !plan.expressions().iter().any(has_condition) {
+    if matches!(plan, LogicalPlan::TableScan(_)) || !has_condition(&plan)? {
         return Ok(Transformed::no(plan));
     }
     let mut schema = merge_schema(&plan.inputs());
@@ -64,9 +63,13 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-fn has_condition(expr: &Expr) -> bool {
-    let found = expr.exists(|e| Ok(connective(e).is_some()));
-    found.unwrap_or(true)
+fn has_condition(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found = expr.exists(|e| Ok(connective(e).is_some()))?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn connective(expr: &Expr) -> Option<Operator> {
@@ -216,7 +219,7 @@ const SAFE: &[&str] = &[
 fn may_fail(expr: &Expr, schema: &dyn ExprSchema) -> bool {
     let fails = |e: &Expr| match e {
         Expr::BinaryExpr(BinaryExpr { op: Operator::Divide | Operator::Modulo, right, .. }) => {
-            !matches!(right.as_ref(), Expr::Literal(..))
+            !matches!(right.as_ref(), Expr::Literal(divisor, _) if !is_zero(divisor))
         }
         Expr::ScalarFunction(call) => !SAFE.contains(&call.func.name()),
         Expr::Cast(Cast { expr, field }) => {
@@ -226,6 +229,10 @@ fn may_fail(expr: &Expr, schema: &dyn ExprSchema) -> bool {
         _ => false,
     };
     expr.exists(|e| Ok(fails(e))).unwrap_or(true)
+}
+
+fn is_zero(divisor: &ScalarValue) -> bool {
+    ScalarValue::new_zero(&divisor.data_type()).map_or(true, |zero| *divisor == zero)
 }
 
 fn narrows(from: &DataType, to: &DataType) -> bool {

@@ -299,10 +299,9 @@ fn quotients(expr: Expr, schema: &dyn ExprSchema) -> Expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ Operator::Divide, right }) => {
             let types = (left.get_type(schema), right.get_type(schema));
             if let (Ok(l), Ok(r)) = types
-                && let Some(quotient) =
-                    functions::quotient((left.as_ref().clone(), &l), (right.as_ref().clone(), &r))
+                && functions::is_quotient(&l, &r)
             {
-                return quotient;
+                return functions::quotient((*left, &l), (*right, &r));
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right })
         }

@@ -35,6 +35,9 @@ pub(super) fn cast(query: &mut Query, types: &HashMap<usize, DataType>) {
 
 /// In `x = ANY ($1)` the parameter is an array of what `x` is.
 pub(super) fn arrays(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if plan.get_parameter_names()?.is_empty() {
+        return Ok(plan);
+    }
     let typed = plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
         node.map_expressions(|expr| expr.transform_up(|expr| Ok(array(expr, &schema))))

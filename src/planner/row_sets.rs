@@ -82,7 +82,11 @@ fn is_stripped(cells: &[Expr], planned: &DataType) -> bool {
     };
     match planned {
         DataType::Decimal128(..) => cells.iter().any(|c| inner(c).is_some_and(|t| t.is_floating())),
-        DataType::Int64 => cells.iter().any(|c| !matches!(c, Expr::Cast(_))),
+        DataType::Int64 => cells.iter().any(|c| match c {
+            Expr::Cast(_) => false,
+            Expr::Literal(value, _) => !value.is_null(),
+            _ => true,
+        }),
         DataType::Timestamp(TimeUnit::Nanosecond, None) => true,
         _ => false,
     }

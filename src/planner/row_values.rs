@@ -14,7 +14,7 @@
 //! | `x = ANY (ARRAY[a, b])` | `x IN (a, b)` |
 //! | `x = ANY (array)` outside of WHERE | a CASE that asks for NULLs in the array |
 
-use super::ast::{parse_expression, parse_query};
+use super::ast::{binary, is_comparison, joined, nested, parse_expression, parse_query};
 use crate::error::{Error, Result};
 use crate::format::{EncodeSettings, parse_text};
 use crate::parser::{TokenSlice, fold_ident, object_name};
@@ -206,18 +206,6 @@ fn source(query: &Query, count: usize) -> String {
     format!("({query}) AS __cenote_members ({})", names.join(", "))
 }
 
-fn is_comparison(op: &BinaryOperator) -> bool {
-    matches!(
-        op,
-        BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Lt
-            | BinaryOperator::LtEq
-            | BinaryOperator::Gt
-            | BinaryOperator::GtEq
-    )
-}
-
 /// The columns of both sides, where one is a row and the other a row or a query.
 fn pairs(left: &Expr, right: &Expr) -> Result<Option<Vec<(Expr, Expr)>>, Failure> {
     let (left_row, right_row) = match (row(left), row(right)) {
@@ -293,36 +281,11 @@ fn every(values: Vec<Expr>, test: impl Fn(Box<Expr>) -> Expr) -> Expr {
     joined(BinaryOperator::And, terms.collect())
 }
 
-fn nested(expr: Expr) -> Expr {
-    Expr::Nested(Box::new(expr))
-}
-
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    nested(Expr::BinaryOp { left: Box::new(nested(left)), op, right: Box::new(nested(right)) })
-}
-
 fn negate(expr: Expr, negated: bool) -> Expr {
     match negated {
         true => nested(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) }),
         false => expr,
     }
-}
-
-/// A balanced tree, so that long lists do not nest deeply.
-fn joined(op: BinaryOperator, mut terms: Vec<Expr>) -> Expr {
-    let absent = op == BinaryOperator::And;
-    while terms.len() > 1 {
-        let mut left = terms.into_iter();
-        let mut next = Vec::new();
-        while let Some(first) = left.next() {
-            next.push(match left.next() {
-                Some(second) => binary(first, op.clone(), second),
-                None => first,
-            });
-        }
-        terms = next;
-    }
-    terms.pop().unwrap_or_else(|| Expr::value(Value::Boolean(absent)))
 }
 
 /// True for a query that names a table which is none of its own: DataFusion finds no join for such a

@@ -8,6 +8,9 @@
 //! | string_agg in two orders | array_to_string(array_agg(… ORDER BY …), …) |
 //! | `a SIMILAR TO p` | `a ~ similar_to_regex(p, '\')` |
 //! | `extract(second \| epoch \| … FROM x)` | this program's `extract`; the other fields are cast to numeric |
+//! | `x LIKE ANY (ARRAY[p, q])` | `x LIKE p OR x LIKE q` |
+//! | `a[2:]`, `a[:2]`, `a[-1]` | `a[2:cardinality(a)]`, `a[1:2]`, `a[0]`, which is NULL |
+//! | `array_length(a, 1)` | `nullif(array_length(a, 1), 0)` |
 //! | an interval's literal | one in units that DataFusion reads |
 //! | `generate_series(…)` in the select list | `unnest(generate_series(…))` |
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
@@ -329,11 +332,7 @@ fn like_any(expr: &Expr) -> Option<Expr> {
         }
         one
     };
-    let or = |left: Expr, right: Expr| {
-        let (left, right) = (Box::new(left), Box::new(right));
-        Expr::BinaryOp { left, op: BinaryOperator::Or, right }
-    };
-    array.elem.iter().map(one).reduce(or).map(|e| Expr::Nested(Box::new(e)))
+    Some(ast::joined(BinaryOperator::Or, array.elem.iter().map(one).collect()))
 }
 
 /// A slice without a bound goes to that end of the array; there is no element before the first.

@@ -14,22 +14,22 @@ use std::sync::{Arc, LazyLock};
 /// PostgreSQL shows as many as make 16 significant ones, which depends on the value.
 const SCALE: i8 = 16;
 
-/// `left / right`, where both are numerics or integers and one is a numeric; none for other types.
-pub(in crate::planner) fn quotient(
-    left: (Expr, &DataType),
-    right: (Expr, &DataType),
-) -> Option<Expr> {
+/// True where a quotient is a numeric: both sides are numerics or integers, and one is a numeric.
+pub(in crate::planner) fn is_quotient(left: &DataType, right: &DataType) -> bool {
+    let is_numeric = |t: &DataType| matches!(t, DataType::Decimal128(..));
+    let fits = |t: &DataType| is_numeric(t) || whole(t).is_some();
+    (is_numeric(left) || is_numeric(right)) && fits(left) && fits(right)
+}
+
+/// `left / right` where [`is_quotient`] says so.
+pub(in crate::planner) fn quotient(left: (Expr, &DataType), right: (Expr, &DataType)) -> Expr {
     static DIVIDE: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Plain::udf("numeric_divide", 2, returns, divide));
-    let is_numeric = |t: &DataType| matches!(t, DataType::Decimal128(..));
-    if !is_numeric(left.1) && !is_numeric(right.1) {
-        return None;
-    }
-    let numeric = |(expr, data_type): (Expr, &DataType)| match data_type {
-        DataType::Decimal128(..) => Some(expr),
-        t => whole(t).map(|t| cast(expr, t)),
+    let numeric = |(expr, data_type): (Expr, &DataType)| match whole(data_type) {
+        Some(numeric) => cast(expr, numeric),
+        None => expr,
     };
-    Some(DIVIDE.call(vec![numeric(left)?, numeric(right)?]))
+    DIVIDE.call(vec![numeric(left), numeric(right)])
 }
 
 /// The numeric that holds all values of an integer type.

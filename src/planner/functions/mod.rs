@@ -22,7 +22,7 @@ mod time;
 mod trunc;
 
 pub(super) use choices::{is_choice, refuse_mixed};
-pub(super) use division::{quotient, whole};
+pub(super) use division::{is_quotient, quotient, whole};
 pub(super) use interval::interval_input;
 pub(super) use math::{float_operator, negate_float};
 pub(super) use single::single_value;

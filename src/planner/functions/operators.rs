@@ -2,6 +2,7 @@
 
 use super::interval::{interval_divide, interval_key, interval_multiply};
 use super::text::bytea_concat;
+use crate::planner::ast::is_comparison;
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -59,14 +60,7 @@ impl ExprPlanner for Operators {
             BinaryOperator::Divide if is_interval(&left) && right.is_numeric() => {
                 call(interval_divide(), vec![raw.left, raw.right])
             }
-            BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Lt
-            | BinaryOperator::LtEq
-            | BinaryOperator::Gt
-            | BinaryOperator::GtEq
-                if is_interval(&left) && is_interval(&right) =>
-            {
+            ref op if is_comparison(op) && is_interval(&left) && is_interval(&right) => {
                 let RawBinaryExpr { op, left, right } = raw;
                 let key = |e: Expr| call(interval_key(), vec![e]);
                 let (left, right) = (Box::new(key(left)), Box::new(key(right)));

@@ -1,4 +1,4 @@
-//! DataFusion's mathematical functions with PostgreSQL's results and errors.
+//! DataFusion's functions of numbers with PostgreSQL's results and errors.
 
 use super::math::{
     Domain, Rounding, check_abs, check_domain, check_exp, check_logarithm, check_power,

@@ -36,14 +36,15 @@ pub fn parse_with(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     for cte in query.with.iter().flat_map(|w| &w.cte_tables) {
         check(&cte.query).map_err(place)?;
     }
-    let Query { with, body, .. } = *query.clone();
+    let Query { with, body, .. } = *query;
     match *body {
         SetExpr::Insert(ast::Statement::Insert(insert)) => insert::read(slice, insert, with),
         SetExpr::Update(ast::Statement::Update(update)) => update::read(slice, update, with),
         SetExpr::Delete(ast::Statement::Delete(delete)) => delete::read(slice, delete, with),
-        _ => {
+        body => {
+            let query = Query { with, body: Box::new(body), ..*query };
             check(&query).map_err(place)?;
-            Ok(Arc::new(Select { query: *query }))
+            Ok(Arc::new(Select { query }))
         }
     }
 }

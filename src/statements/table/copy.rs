@@ -23,6 +23,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use sqlparser::ast::Query;
 use sqlparser::tokenizer::Token;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -422,21 +423,16 @@ struct Arrange {
     schema: SchemaRef,
     types: Vec<SqlType>,
     places: Vec<usize>,
-    /// The default of each column that has one and none in the data, over no columns.
-    defaults: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// The defaults of columns that are not in the data, over no columns, by the columns' places.
+    defaults: HashMap<usize, Arc<dyn PhysicalExpr>>,
 }
 
 impl Arrange {
     async fn new(planner: &Planner<'_>, table: &Table, places: Vec<usize>) -> Result<Self> {
-        let mut defaults = Vec::with_capacity(table.columns.len());
-        for (i, column) in table.columns.iter().enumerate() {
-            defaults.push(match &column.default {
-                Some(default) if !places.contains(&i) => {
-                    rows::default_value(planner, column, default).await?.physical()?.pop()
-                }
-                _ => None,
-            });
-        }
+        let defaults = match rows::defaults(planner, table, &places).await? {
+            Some((wanted, planned)) => wanted.into_iter().zip(planned.physical()?).collect(),
+            None => HashMap::new(),
+        };
         // What is not NOT NULL-checked yet is nullable.
         let fields: Vec<_> = table.columns.iter().map(|c| c.field().with_nullable(true)).collect();
         let types = table.columns.iter().map(|c| c.sql_type.clone()).collect();
@@ -455,7 +451,7 @@ impl Arrange {
                 if let Some(source) = self.places.iter().position(|p| *p == i) {
                     return assign(batch.column(source), &self.types[i]);
                 }
-                match &self.defaults[i] {
+                match self.defaults.get(&i) {
                     Some(default) => assign(&values(default, rows)?, &self.types[i]),
                     None => Ok(new_null_array(field.data_type(), rows)),
                 }

@@ -455,12 +455,8 @@ pub async fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
     for Check { name, expression } in &table.checks {
         let over = Some((table.name.name.as_str(), table.schema()));
         let planned = cx.planner().expressions(&[expression], over).await;
-        let types = match planned {
-            // A constant that cannot be evaluated fails when a row is written, as in PostgreSQL.
-            Ok(planned) => planned.types(),
-            Err(error) => return Err(error.constraint(name)),
-        };
-        if types.iter().any(|t| !matches!(t, DataType::Boolean | DataType::Null)) {
+        let planned = planned.map_err(|e| e.constraint(name))?;
+        if planned.types().iter().any(|t| !matches!(t, DataType::Boolean | DataType::Null)) {
             return Err(Error::new(
                 SqlState::DatatypeMismatch,
                 format!("argument of CHECK constraint \"{name}\" must be type boolean"),

@@ -13,6 +13,7 @@ use datafusion::common::Column as DfColumn;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit};
 use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value, With};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// INSERT.
@@ -240,11 +241,12 @@ fn type_cells(query: &mut Query, table: &Table, places: &[usize]) -> Result<()> 
         for (cell, (to, name)) in row.content.iter_mut().zip(&types) {
             let (is_text, is_time) = (to.is_string(), to.is_temporal());
             let wanted = match (&*cell, is_text) {
-                // Beside other floats a literal would be read as numeric first.
-                (Expr::Value(v), false) if to.is_floating() => {
-                    matches!(v.value, Value::SingleQuotedString(_) | Value::Number(..))
-                }
-                (Expr::Value(v), false) => matches!(v.value, Value::SingleQuotedString(_)),
+                (Expr::Value(v), false) => match &v.value {
+                    Value::SingleQuotedString(_) => true,
+                    // A column of numerics and floats would be read as numeric first.
+                    Value::Number(..) => to.is_floating(),
+                    _ => false,
+                },
                 (Expr::TypedString(_), false) => is_time,
                 (Expr::Value(v), true) => matches!(v.value, Value::Number(..)),
                 _ => false,
@@ -284,15 +286,15 @@ async fn complete(
     places: &[usize],
 ) -> Result<()> {
     let schema = planned.plan.schema().clone();
+    let mut defaults: HashMap<usize, DfExpr> = match rows::defaults(planner, table, places).await? {
+        Some((wanted, planned)) => wanted.into_iter().zip(planned.logical()).collect(),
+        None => HashMap::new(),
+    };
     let mut projection = Vec::with_capacity(table.columns.len());
     for (i, column) in table.columns.iter().enumerate() {
-        let expr = match (places.iter().position(|p| *p == i), &column.default) {
+        let expr = match (places.iter().position(|p| *p == i), defaults.remove(&i)) {
             (Some(source), _) => DfExpr::Column(DfColumn::from(schema.qualified_field(source))),
-            (None, Some(default)) => {
-                let planned = rows::default_value(planner, column, default).await?;
-                let expr = planned.logical().pop();
-                expr.ok_or_else(|| Error::internal("a default was planned as nothing"))?
-            }
+            (None, Some(default)) => default,
             (None, None) => lit(ScalarValue::try_from(&column.sql_type.arrow())?),
         };
         projection.push(expr.alias(format!("\u{1}{i}")));

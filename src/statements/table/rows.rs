@@ -31,31 +31,47 @@ pub fn target(services: &Services, table: &Table) -> Result<WriteTarget> {
 /// # Errors
 /// If a stored CHECK expression no longer plans.
 pub async fn checks(planner: &Planner<'_>, table: &Table) -> Result<Arc<TableChecks>> {
-    let mut planned = Vec::with_capacity(table.checks.len());
-    for check in &table.checks {
-        let over = Some((table.name.name.as_str(), table.schema()));
-        let expressions = planner.expressions(&[&check.expression], over).await?;
-        planned.extend(expressions.physical()?.into_iter().map(|e| (check.name.clone(), e)));
+    if table.checks.is_empty() {
+        return Ok(Arc::new(TableChecks::new(table, Vec::new())));
     }
-    Ok(Arc::new(TableChecks::new(table, planned)))
+    let texts: Vec<&str> = table.checks.iter().map(|check| check.expression.as_str()).collect();
+    let over = Some((table.name.name.as_str(), table.schema()));
+    let planned = planner.expressions(&texts, over).await?.physical()?;
+    let names = table.checks.iter().map(|check| check.name.clone());
+    Ok(Arc::new(TableChecks::new(table, names.zip(planned).collect())))
 }
 
-/// A column's default, planned; text is read as the column's type, in the session's time zone.
+/// The defaults of a table's columns that are not at `places`, and those columns' places. Text is
+/// read as its column's type, in the session's time zone. None where no column needs one.
 ///
 /// # Errors
 /// If a stored default no longer plans.
-pub async fn default_value(
+pub async fn defaults(
     planner: &Planner<'_>,
-    column: &Column,
-    default: &str,
-) -> Result<Expressions> {
-    let planned = planner.expressions(&[default], None).await?;
-    let is_text = planned.types().iter().all(DataType::is_string);
-    if !is_text || column.sql_type.arrow().is_string() {
-        return Ok(planned);
+    table: &Table,
+    places: &[usize],
+) -> Result<Option<(Vec<usize>, Expressions)>> {
+    let columns = table.columns.iter().enumerate().filter(|(i, _)| !places.contains(i));
+    let columns = columns.filter_map(|(i, c)| Some((i, c, c.default.clone()?)));
+    let mut columns: Vec<(usize, &Column, String)> = columns.collect();
+    if columns.is_empty() {
+        return Ok(None);
     }
-    let typed = format!("CAST(({default}) AS {})", column.sql_type);
-    planner.expressions(&[&typed], None).await
+    let wanted: Vec<usize> = columns.iter().map(|(i, ..)| *i).collect();
+    let plan = async |columns: &[(usize, &Column, String)]| {
+        let texts: Vec<&str> = columns.iter().map(|(_, _, text)| text.as_str()).collect();
+        planner.expressions(&texts, None).await
+    };
+    let planned = plan(&columns).await?;
+    let mut changed = false;
+    for ((_, column, text), found) in columns.iter_mut().zip(planned.types()) {
+        if found.is_string() && !column.sql_type.arrow().is_string() {
+            *text = format!("CAST(({text}) AS {})", column.sql_type);
+            changed = true;
+        }
+    }
+    let planned = if changed { plan(&columns).await? } else { planned };
+    Ok(Some((wanted, planned)))
 }
 
 /// Checks and writes rows as new files of a table, on the query runtime.
