@@ -41,6 +41,8 @@ sqlstates! {
     InvalidDatetimeFormat = "22007",
     /// A date or time lies outside of its type's range.
     DatetimeFieldOverflow = "22008",
+    /// A substring of negative length.
+    SubstringError = "22011",
     /// Division by zero.
     DivisionByZero = "22012",
     /// A regular expression that does not compile.

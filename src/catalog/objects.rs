@@ -213,6 +213,9 @@ pub struct View {
     pub search_path: Vec<String>,
     /// Its columns, frozen at creation.
     pub columns: Vec<Column>,
+    /// True if CREATE VIEW listed names: the query's columns then have others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renamed: bool,
     /// What it reads.
     pub depends_on: Vec<Dependency>,
     /// The role that owns it.

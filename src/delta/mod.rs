@@ -7,6 +7,7 @@ pub mod changes;
 pub mod constraints;
 pub mod location;
 pub mod log;
+pub mod new_files;
 pub mod predicate;
 pub mod scan;
 pub mod schema;

@@ -12,6 +12,7 @@ pub(crate) use row_group::{ColumnEncoder, RowGroup};
 
 use super::actions::{Add, PartitionValues};
 use super::location::object_path;
+use super::new_files::NewFiles;
 use super::text;
 use crate::catalog::Table;
 use crate::error::{Error, Result};
@@ -72,6 +73,8 @@ pub struct WriteTarget {
     pub row_group_rows: usize,
     /// Threads that encode one write.
     pub threads: usize,
+    /// Where files are noted before they appear.
+    pub new_files: NewFiles,
 }
 
 impl WriteTarget {
@@ -94,6 +97,7 @@ impl WriteTarget {
             file_size,
             row_group_rows: ROW_GROUP_ROWS,
             threads: *THREADS,
+            new_files: NewFiles::default(),
         })
     }
 
@@ -166,7 +170,8 @@ fn bytes(text: &str) -> Option<u64> {
 /// Writes all rows of `stream`, whose columns are those of the target's schema in the same order,
 /// and describes the files. No rows, no file.
 ///
-/// If it fails, the files that it had written are removed. If it is dropped, they are orphans.
+/// If it fails, the files that it had written are removed. If it is dropped, they are among the target's
+/// new files.
 ///
 /// # Errors
 /// What the stream fails with; 23502 for NULL in a required column; 0A000 for a partition value

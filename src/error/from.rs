@@ -258,6 +258,14 @@ fn from_schema(error: &SchemaError) -> Error {
                     |c: &Column| c.relation.as_ref().is_some_and(|r| r.table() == relation.table());
                 !valid_fields.iter().any(named)
             };
+            // The aliases under which DataFusion joins what stood in a condition.
+            let joined =
+                |r: &TableReference| r.table().starts_with("__") && r.table().contains("_sq");
+            if field.relation.as_ref().is_some_and(joined)
+                || valid_fields.iter().any(|c| c.relation.as_ref().is_some_and(joined))
+            {
+                return super::words::unbuilt("OuterReferenceColumn(");
+            }
             if let Some(relation) = field.relation.as_ref().filter(|r| missing(r)) {
                 return Error::new(
                     SqlState::UndefinedTable,
@@ -350,6 +358,9 @@ fn from_execution(message: &str) -> Error {
         return Error::new(SqlState::UndefinedFunction, lower_first(said));
     }
     let lower = message.to_ascii_lowercase();
+    if lower.contains("negative count not allowed") {
+        return Error::new(SqlState::SubstringError, "negative substring length not allowed");
+    }
     if lower.contains("divide by zero") {
         return Error::new(SqlState::DivisionByZero, "division by zero");
     }

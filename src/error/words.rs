@@ -138,6 +138,14 @@ pub(super) fn planned(message: &str) -> Option<Error> {
         let what = "a subquery with IN or EXISTS in this place";
         return Some(Error::unsupported(what, "Compute it in the select list of a subquery."));
     }
+    if let Some(column) =
+        between(message, "column \"", "\" must ").filter(|_| lower.contains("group by"))
+    {
+        let message = format!(
+            "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
+        );
+        return Some(Error::new(SqlState::GroupingError, message));
+    }
     let (code, text) = if lower.starts_with("limit must be") {
         (SqlState::InvalidRowCountInLimit, "LIMIT must not be negative".to_owned())
     } else if lower.starts_with("offset must be") {
@@ -152,6 +160,12 @@ pub(super) fn planned(message: &str) -> Option<Error> {
         (SqlState::GroupingError, "aggregate functions are not allowed in WHERE".to_owned())
     } else if lower.contains("aggregate function calls cannot be nested") {
         (SqlState::GroupingError, "aggregate function calls cannot be nested".to_owned())
+    } else if lower.contains("step cannot be zero") {
+        (SqlState::InvalidParameterValue, "step size cannot equal zero".to_owned())
+    } else if lower.starts_with("with query name") {
+        (SqlState::DuplicateAlias, message.to_owned())
+    } else if lower.contains("distinct on expressions must match") {
+        (SqlState::InvalidColumnReference, message.to_owned())
     } else {
         return None;
     };

@@ -40,7 +40,7 @@ pub enum ByteaOutput {
 }
 
 /// The order of day, month and year in ambiguous input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DateOrder {
     /// Month, day, year.
     Mdy,

@@ -2,11 +2,13 @@
 
 use super::{Model, content_hash, from_parts, to_parts};
 use crate::catalog::{FileDigest, ModelVersion, random_id};
+use crate::delta::new_files::NewFiles;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::warehouse::Warehouse;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use std::sync::Arc;
 
 const JSON: &str = "model.json";
 const TENSORS: &str = "model.safetensors";
@@ -22,11 +24,16 @@ pub struct Saved {
     pub hash: String,
 }
 
-/// Writes a model's artefact into a folder of its own.
+/// Writes a model's artefact into a folder of its own, and notes its files as new ones.
 ///
 /// # Errors
 /// What the store answers with.
-pub async fn save(warehouse: &Warehouse, model_id: &str, model: &Model) -> Result<Saved> {
+pub async fn save(
+    store: &Arc<dyn ObjectStore>,
+    new_files: &NewFiles,
+    model_id: &str,
+    model: &Model,
+) -> Result<Saved> {
     let artifact = to_parts(model)?;
     let hash = content_hash(&artifact);
     let path = format!("_models/{model_id}/{}", random_id());
@@ -38,10 +45,13 @@ pub async fn save(warehouse: &Warehouse, model_id: &str, model: &Model) -> Resul
             blake3: blake3::hash(&bytes).to_hex().to_string(),
         });
         let location = Path::from(format!("{path}/{name}"));
-        warehouse
-            .store()
-            .put_opts(&location, PutPayload::from(bytes), PutMode::Create.into())
-            .await?;
+        new_files.note(location.clone());
+        let (store, payload) = (store.clone(), PutPayload::from(bytes));
+        let put = async move {
+            store.put_opts(&location, payload, PutMode::Create.into()).await?;
+            Ok(())
+        };
+        new_files.appear(put).await?;
     }
     Ok(Saved { path, files, hash })
 }

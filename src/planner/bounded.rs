@@ -37,7 +37,6 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         bounded(string::levenshtein(), compared),
         bounded(repeat::array_repeat_udf(), repeated),
         bounded(range::range_udf(), series),
-        bounded(range::gen_series_udf(), series),
     ]
 }
 
@@ -163,7 +162,7 @@ fn compared(args: &[ColumnarValue], rows: usize) -> Result<i128> {
     Ok((0..rows).map(|row| a.at(row) * b.at(row)).sum())
 }
 
-/// range(stop), range(start, stop, step) and generate_series, over numbers and times.
+/// range(stop) and range(start, stop, step), over numbers and times.
 fn series(args: &[ColumnarValue], rows: usize) -> Result<i128> {
     let first = match args {
         [_] => Numbers::One(0),

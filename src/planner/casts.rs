@@ -1,10 +1,11 @@
 //! Casts as PostgreSQL does them: numbers round to integers, text is read in PostgreSQL's spellings.
 
 use crate::error::Error;
-use crate::format::{ColumnParser, EncodeSettings, SessionZone};
+use crate::format::{ColumnParser, DateOrder, EncodeSettings, SessionZone};
 use crate::sqlstate::SqlState;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{ExprSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
@@ -12,10 +13,53 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
+use std::any::Any;
 use std::sync::Arc;
 
+/// The session's DateStyle, where rules of the planner find it.
+#[derive(Debug, Clone)]
+pub(super) struct Reading(pub(super) DateOrder);
+
+impl Reading {
+    /// The order that a plan's options name.
+    pub(super) fn order(config: &ConfigOptions) -> DateOrder {
+        config.extensions.get::<Self>().map_or(DateOrder::Mdy, |reading| reading.0)
+    }
+}
+
+impl ConfigExtension for Reading {
+    const PREFIX: &'static str = "cenote";
+}
+
+impl ExtensionOptions for Reading {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _: &str) -> Result<()> {
+        Err(Error::internal(format!("{key} is set by the session")).into())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        Vec::new()
+    }
+}
+
 /// A cast with PostgreSQL's meaning put under it, if DataFusion's differs.
-pub(super) fn check(cast: Cast, schema: &dyn ExprSchema, zone: &str) -> Transformed<Expr> {
+pub(super) fn check(
+    cast: Cast,
+    schema: &dyn ExprSchema,
+    zone: &str,
+    order: DateOrder,
+) -> Transformed<Expr> {
     let Ok(from) = cast.expr.get_type(schema) else { return Transformed::no(Expr::Cast(cast)) };
     let to = cast.field.data_type();
     let how = if to.is_integer() && (from.is_floating() || matches!(from, DataType::Decimal128(..)))
@@ -24,7 +68,7 @@ pub(super) fn check(cast: Cast, schema: &dyn ExprSchema, zone: &str) -> Transfor
     } else if matches!((&from, to), (DataType::Float64, DataType::Float32)) {
         How::Narrow
     } else if from.is_string() && is_read_from_text(to) {
-        How::Read { to: to.clone(), zone: zone.to_owned() }
+        How::Read { to: to.clone(), zone: zone.to_owned(), order }
     } else {
         return Transformed::no(Expr::Cast(cast));
     };
@@ -47,8 +91,8 @@ enum How {
     Round,
     /// A double precision number to a real one, which may be too small for it.
     Narrow,
-    /// Text to a type; times without a zone are the session's.
-    Read { to: DataType, zone: String },
+    /// Text to a type; times without a zone are the session's, as is the order of a date's parts.
+    Read { to: DataType, zone: String, order: DateOrder },
 }
 
 impl How {
@@ -98,7 +142,7 @@ impl ScalarUDFImpl for Conversion {
         let converted = match &self.how {
             How::Round => rounded(&array)?,
             How::Narrow => narrowed(&array)?,
-            How::Read { to, zone } => read(&array, to, zone)?,
+            How::Read { to, zone, order } => read(&array, to, zone, *order)?,
         };
         if is_scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&converted, 0)?));
@@ -146,9 +190,10 @@ fn narrowed(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(values.try_unary::<_, Float32Type, Error>(narrow)?))
 }
 
-fn read(array: &ArrayRef, to: &DataType, zone: &str) -> Result<ArrayRef> {
+fn read(array: &ArrayRef, to: &DataType, zone: &str, order: DateOrder) -> Result<ArrayRef> {
     let settings = EncodeSettings {
         time_zone: SessionZone::parse(zone).unwrap_or_else(SessionZone::utc),
+        date_order: order,
         ..EncodeSettings::default()
     };
     let text = arrow::compute::cast(array, &DataType::Utf8View)?;

@@ -6,8 +6,10 @@
 //! aggregates, windows and constant folding are all covered by one rule. Casts and times are given
 //! their meaning in the same walk: see `casts` and `zones`.
 
+use super::casts::Reading;
 use super::zones;
 use crate::error::Error;
+use crate::format::DateOrder;
 use crate::sqlstate::SqlState;
 use arrow::array::{ArrayRef, Datum};
 use arrow::datatypes::DataType;
@@ -31,6 +33,7 @@ pub struct CheckedArithmetic;
 
 impl AnalyzerRule for CheckedArithmetic {
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let order = Reading::order(config);
         let zone = config.execution.time_zone.as_deref().unwrap_or(zones::UTC);
         plan.transform_up_with_subqueries(|plan| {
             let mut schema = merge_schema(&plan.inputs());
@@ -42,7 +45,7 @@ impl AnalyzerRule for CheckedArithmetic {
                 let name = preserver.save(&expr);
                 expr.transform_up(|expr| {
                     zones::local(expr, &schema, zone)?
-                        .transform_data(|expr| check(expr, &schema, zone))
+                        .transform_data(|expr| check(expr, &schema, zone, order))
                 })
                 .map(|t| t.update_data(|expr| name.restore(expr)))
             })
@@ -55,7 +58,12 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 }
 
-fn check(expr: Expr, schema: &dyn ExprSchema, zone: &str) -> Result<Transformed<Expr>> {
+fn check(
+    expr: Expr,
+    schema: &dyn ExprSchema,
+    zone: &str,
+    order: DateOrder,
+) -> Result<Transformed<Expr>> {
     let (function, arguments) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let function = match op {
@@ -71,7 +79,7 @@ fn check(expr: Expr, schema: &dyn ExprSchema, zone: &str) -> Result<Transformed<
             }
             (function, vec![*left, *right])
         }
-        Expr::Cast(c) => return Ok(super::casts::check(c, schema, zone)),
+        Expr::Cast(c) => return Ok(super::casts::check(c, schema, zone, order)),
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|t| t.is_integer()) => {
             (&*NEGATE, vec![*inner])
         }

@@ -5,34 +5,60 @@
 //! | `generate_series(1, 3) g` | `generate_series(1, 3) AS g(g)` |
 //! | `unnest(a)` | `unnest(a) AS unnest(unnest)` |
 //! | `unnest(a) WITH ORDINALITY u` | `unnest(a, generate_series(1, cardinality(a))) AS u(u, ordinality)` |
+//! | `generate_series(a, t.b)` | `unnest(generate_series(a, t.b))`, of any type and of the tables before it |
+//! | `LATERAL unnest(t.a)` | `unnest(t.a)` |
+//!
+//! A series whose bounds are integers is one of integers: DataFusion's table function has bigint alone.
 
-use super::ast;
+use super::ast::{self, identifier};
 use super::rewrite::call;
 use crate::parser::{fold_ident, object_name};
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, TableAlias, TableAliasColumnDef, TableFactor, Value,
+    Expr, FunctionArg, FunctionArgExpr, TableAlias, TableAliasColumnDef, TableFactor,
+    UnaryOperator, Value,
 };
 use sqlparser::tokenizer::Span;
 
+const SERIES: &str = "generate_series";
+/// What the table function is called inside of its replacement.
+const WIDE: &str = "__cenote_series";
+
 /// Rewrites a factor, if it is one of these functions.
 pub(super) fn name_columns(factor: &mut TableFactor) {
+    if let TableFactor::Function { name, args, with_ordinality, alias, .. } = factor
+        && let Some(arguments) = expressions(args)
+    {
+        let with_ordinality = *with_ordinality;
+        match object_name(name).as_slice() {
+            [function] if function == "unnest" => {
+                *factor = unnest(arguments, alias.take(), with_ordinality);
+            }
+            [function] if function == SERIES => {
+                let mut alias = alias.take();
+                name_column(&mut alias, SERIES);
+                let series = call(SERIES, arguments, Span::empty());
+                *factor = unnest(vec![series], alias, with_ordinality);
+            }
+            _ => {}
+        }
+    }
     match factor {
         TableFactor::Table { name, args: Some(arguments), alias, with_ordinality, .. }
-            if object_name(name) == ["generate_series"] =>
+            if object_name(name) == [SERIES] && !is_wide(alias) =>
         {
-            if !*with_ordinality {
-                name_column(alias, "generate_series");
-                return;
+            let Some(arguments) = expressions(&arguments.args) else { return };
+            name_column(alias, SERIES);
+            if *with_ordinality || !arguments.iter().all(is_whole) {
+                let series = vec![call(SERIES, arguments, Span::empty())];
+                *factor = match *with_ordinality {
+                    true => numbered(series, alias.take()),
+                    false => unnest(series, alias.take(), false),
+                };
+            } else if arguments.iter().all(is_integer)
+                && let Some(narrow) = narrowed(factor)
+            {
+                *factor = narrow;
             }
-            let expressions = arguments.args.iter().map(|argument| match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-                _ => None,
-            });
-            let Some(expressions) = expressions.collect::<Option<Vec<_>>>() else { return };
-            let series = call("generate_series", expressions, Span::empty());
-            let mut alias = alias.take();
-            name_column(&mut alias, "generate_series");
-            *factor = numbered(vec![series], alias);
         }
         TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
             if array_exprs.len() == 1 {
@@ -56,7 +82,7 @@ fn name_column(alias: &mut Option<TableAlias>, function: &str) {
 }
 
 fn column(name: &str) -> TableAliasColumnDef {
-    TableAliasColumnDef { name: ast::identifier(name), data_type: None }
+    TableAliasColumnDef { name: identifier(name), data_type: None }
 }
 
 /// Arrays beside the numbers of their elements.
@@ -76,11 +102,63 @@ fn numbered(mut arrays: Vec<Expr>, alias: Option<TableAlias>) -> TableFactor {
         }
         alias
     });
+    unnest(arrays, alias, false)
+}
+
+fn unnest(arrays: Vec<Expr>, alias: Option<TableAlias>, with_ordinality: bool) -> TableFactor {
     TableFactor::UNNEST {
         alias,
         array_exprs: arrays,
         with_offset: false,
         with_offset_alias: None,
-        with_ordinality: false,
+        with_ordinality,
     }
+}
+
+fn expressions(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
+    let plain = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    arguments.iter().map(plain).collect()
+}
+
+/// A literal that PostgreSQL takes for an integer.
+pub(super) fn is_integer(expr: &Expr) -> bool {
+    whole(expr).is_some_and(|n| i32::try_from(n).is_ok())
+}
+
+/// A literal that PostgreSQL takes for an integer or a bigint.
+fn is_whole(expr: &Expr) -> bool {
+    whole(expr).is_some()
+}
+
+fn whole(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => whole(expr),
+        Expr::Nested(inner) => whole(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_wide(alias: &Option<TableAlias>) -> bool {
+    alias.as_ref().is_some_and(|alias| alias.name.value == WIDE)
+}
+
+/// `(SELECT CAST(x AS integer) FROM series AS wide(x)) AS alias`.
+fn narrowed(factor: &mut TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { alias, .. } = factor else { return None };
+    let shown = alias.take();
+    *alias = Some(TableAlias { columns: vec![column(SERIES)], ..ast::table_alias(WIDE) });
+    let text = format!("SELECT CAST({SERIES} AS integer) AS {SERIES} FROM {factor}");
+    let query = ast::parse_query(&text).ok()?;
+    let mut narrow = ast::derived(query, SERIES);
+    if let TableFactor::Derived { alias, .. } = &mut narrow {
+        *alias = shown;
+    }
+    Some(narrow)
 }

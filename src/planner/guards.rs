@@ -6,7 +6,7 @@
 //! fail first, the others one by one behind them, and makes CASE of other AND and OR whose later sides
 //! may fail: there DataFusion evaluates a branch only for the rows that reach it.
 
-use super::sort_keys;
+use super::{order, sort_keys};
 use arrow::datatypes::DataType;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -32,9 +32,11 @@ impl QueryPlanner for Guarded {
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = plan.clone().transform_up_with_subqueries(|plan| {
-            node(plan)?.transform_data(sort_keys::by_columns)
+            node(plan)?.transform_data(sort_keys::by_columns)?.transform_data(order::kept)
         })?;
-        DefaultPhysicalPlanner::default().create_physical_plan(&plan.data, session).await
+        let planner =
+            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(order::Orders)]);
+        planner.create_physical_plan(&plan.data, session).await
     }
 }
 

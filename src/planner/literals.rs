@@ -4,7 +4,7 @@ use super::ast;
 use super::rewrite::Failure;
 use crate::catalog::SqlType;
 use crate::error::Error;
-use crate::format::{EncodeSettings, SessionZone, parse_text, text_value};
+use crate::format::{EncodeSettings, parse_text, text_value};
 use sqlparser::ast::{
     BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Spanned, UnaryOperator, Value,
@@ -12,7 +12,7 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 /// What an expression becomes, if it needs to become anything.
-pub(super) fn rewrite(expr: &Expr, time_zone: &str) -> Result<Option<Expr>, Failure> {
+pub(super) fn rewrite(expr: &Expr, reading: &EncodeSettings) -> Result<Option<Expr>, Failure> {
     let (data_type, inner) = match expr {
         Expr::Cast { expr: inner, data_type, .. } => (data_type, inner.as_ref()),
         Expr::TypedString(typed) => {
@@ -20,7 +20,7 @@ pub(super) fn rewrite(expr: &Expr, time_zone: &str) -> Result<Option<Expr>, Fail
             if let Some(checked) = checked_text(&typed.data_type, &text) {
                 return Ok(Some(checked));
             }
-            return literal(&typed.data_type, &text, time_zone);
+            return literal(&typed.data_type, &text, reading);
         }
         Expr::Value(v) => return Ok(exponent(&v.value).or_else(|| large(&v.value))),
         Expr::Function(function) => {
@@ -41,7 +41,7 @@ pub(super) fn rewrite(expr: &Expr, time_zone: &str) -> Result<Option<Expr>, Fail
         let text = format!("left(CAST(({inner}) AS text), {n})");
         return ast::parse_expression(&text).map(Some).map_err(|e| fail(e, expr.span()));
     }
-    literal(data_type, inner, time_zone)
+    literal(data_type, inner, reading)
 }
 
 fn fail(error: Error, span: Span) -> Failure {
@@ -118,16 +118,16 @@ fn refuse(function: &Function) -> Result<(), Failure> {
 
 /// A string literal with a type is read as PostgreSQL reads it, in the session's time zone, and
 /// refused here with its own error. What DataFusion reads differently is replaced.
-fn literal(data_type: &DataType, inner: &Expr, time_zone: &str) -> Result<Option<Expr>, Failure> {
+fn literal(
+    data_type: &DataType,
+    inner: &Expr,
+    reading: &EncodeSettings,
+) -> Result<Option<Expr>, Failure> {
     let Expr::Value(value) = inner else { return Ok(None) };
     let Value::SingleQuotedString(text) = &value.value else { return Ok(None) };
     let Ok(sql_type) = super::sql_type_of(data_type) else { return Ok(None) };
-    let settings = EncodeSettings {
-        time_zone: SessionZone::parse(time_zone).unwrap_or_else(SessionZone::utc),
-        ..EncodeSettings::default()
-    };
     let arrow = sql_type.arrow();
-    let scalar = parse_text(text, &arrow, &settings).map_err(|e| fail(e, value.span))?;
+    let scalar = parse_text(text, &arrow, reading).map_err(|e| fail(e, value.span))?;
     let normal = match sql_type {
         SqlType::TimestampTz | SqlType::Timestamp | SqlType::Date | SqlType::Boolean => {
             let array = scalar.to_array().map_err(|e| fail(e.into(), value.span))?;

@@ -35,6 +35,7 @@ mod ml_functions;
 pub mod models;
 mod names;
 mod operands;
+mod order;
 mod parameters;
 mod postgres;
 mod predict;
@@ -71,6 +72,7 @@ use crate::catalog::{CatalogState, Dependency, Pin, Table};
 use crate::delta::TableState;
 use crate::delta::predicate::Predicate;
 use crate::error::{Error, Result};
+use crate::format::{DateOrder, EncodeSettings, SessionZone};
 use crate::parser::TokenSlice;
 use crate::sqlstate::SqlState;
 use crate::system::{self, System};
@@ -148,6 +150,8 @@ pub struct Environment {
     pub search_path: Vec<String>,
     /// The session's TimeZone.
     pub time_zone: String,
+    /// The order of day, month and year in text that is ambiguous.
+    pub date_order: DateOrder,
     /// What `now()` is.
     pub now: DateTime<Utc>,
     /// The role.
@@ -158,6 +162,17 @@ pub struct Environment {
     pub system: Arc<dyn Fn(Arc<CatalogState>) -> Arc<System> + Send + Sync>,
     /// Overrides of DataFusion's options, such as the number of partitions.
     pub target_partitions: Option<usize>,
+}
+
+impl Environment {
+    /// How text is read as values.
+    fn reading(&self) -> EncodeSettings {
+        EncodeSettings {
+            time_zone: SessionZone::parse(&self.time_zone).unwrap_or_else(SessionZone::utc),
+            date_order: self.date_order,
+            ..EncodeSettings::default()
+        }
+    }
 }
 
 /// Plans queries against one world.
@@ -326,6 +341,7 @@ impl<'a> Planner<'a> {
         let mut state = self.environment.services.base().clone();
         let config = state.config_mut();
         config.options_mut().execution.time_zone = Some(self.environment.time_zone.clone());
+        config.options_mut().extensions.insert(casts::Reading(self.environment.date_order));
         if let Some(n) = self.environment.target_partitions {
             config.options_mut().execution.target_partitions = n;
         }

@@ -18,6 +18,11 @@ pub fn display_name(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
 }
 
+/// A column's name as the client sees it, kept apart from others of that name by a number.
+pub(super) fn apart(name: &str, number: usize) -> String {
+    format!("{name}{MARK}{number}")
+}
+
 /// Gives every expression of every SELECT list the name that PostgreSQL gives it.
 pub(super) fn name_columns(query: &mut Query, top_level: bool) {
     name_set(&mut query.body, top_level);
@@ -74,7 +79,7 @@ fn name_select(select: &mut Select, top_level: bool) {
                 let clashes =
                     !taken.insert(name.clone()) || twice.contains(&name) || (wildcard && top_level);
                 if plain.is_none() || clashes {
-                    let alias = if clashes { format!("{name}{MARK}{i}") } else { name };
+                    let alias = if clashes { apart(&name, i) } else { name };
                     let alias = Ident::with_quote('"', alias);
                     *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
                 }
@@ -85,7 +90,7 @@ fn name_select(select: &mut Select, top_level: bool) {
                     !taken.insert(name.clone()) || twice.contains(&name) || (wildcard && top_level);
                 if clashes {
                     let span = alias.span;
-                    *alias = Ident::with_quote_and_span('"', span, format!("{name}{MARK}{i}"));
+                    *alias = Ident::with_quote_and_span('"', span, apart(&name, i));
                 }
             }
             _ => {}

@@ -2,8 +2,10 @@
 
 use super::models::ResolvedModel;
 use super::rewrite::{Rewritten, VersionSpec};
-use super::{CATALOG, Planned, Planner, Reads, SEARCH, World};
-use crate::catalog::{Dependency, Pin, QualifiedName, Relation, Table, View};
+use super::{CATALOG, Planned, Planner, Reads, SEARCH, World, display_name};
+use crate::catalog::{
+    Column as CatalogColumn, Dependency, Pin, QualifiedName, Relation, Table, View,
+};
 use crate::delta::TableState;
 use crate::delta::scan::{DeltaTableScan, ScanOptions};
 use crate::error::{Error, Result};
@@ -11,8 +13,9 @@ use crate::parser::TokenSlice;
 use crate::sqlstate::SqlState;
 use crate::suggest;
 use crate::system::{self, System};
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
-use datafusion::common::{Column, TableReference};
+use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
@@ -395,35 +398,40 @@ async fn plan_view(planner: &Planner<'_>, view: &View) -> Result<Planned> {
     })
 }
 
-/// The view's plan with the column names and types of its creation.
+/// The view's plan with the column names and types of its creation, whatever `*` means by now.
 fn frozen(plan: LogicalPlan, view: &View) -> Result<LogicalPlan> {
-    let schema = plan.schema().clone();
-    if schema.fields().len() != view.columns.len() {
-        return Err(Error::new(
-            SqlState::InvalidObjectDefinition,
-            format!(
-                "view \"{}\" has {} columns, its query now has {}",
-                view.name,
-                view.columns.len(),
-                schema.fields().len()
-            ),
-        )
-        .hint("Drop the view and create it again."));
-    }
-    let columns = schema.iter().zip(&view.columns).map(|((qualifier, field), column)| {
-        let expr = Expr::Column(Column::from((qualifier, field)));
-        let wanted = column.sql_type.arrow();
-        let expr = if *field.data_type() == wanted
-            || matches!(field.data_type(), datafusion::arrow::datatypes::DataType::Map(..))
-        {
-            expr
-        } else {
-            cast(expr, wanted)
-        };
-        expr.alias(&column.name)
-    });
-    let columns: Vec<_> = columns.collect();
+    let columns = shown(plan.schema(), view)?;
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}
+
+fn shown(schema: &DFSchema, view: &View) -> Result<Vec<Expr>> {
+    let now: Vec<_> = schema.iter().collect();
+    let unfit = |message: String| {
+        Error::new(SqlState::InvalidObjectDefinition, message)
+            .hint("Drop the view and create it again.")
+    };
+    if view.renamed && now.len() != view.columns.len() {
+        let (was, is) = (view.columns.len(), now.len());
+        let view = &view.name;
+        return Err(unfit(format!("view \"{view}\" has {was} columns, its query now has {is}")));
+    }
+    let one = |(i, column): (usize, &CatalogColumn)| {
+        let same_name = |(_, field): &&(_, &FieldRef)| display_name(field.name()) == column.name;
+        let found = match view.renamed {
+            true => now.get(i),
+            false => now.get(i).filter(same_name).or_else(|| now.iter().find(same_name)),
+        };
+        let (qualifier, field) = found.ok_or_else(|| {
+            let (view, column) = (&view.name, &column.name);
+            unfit(format!("the query of view \"{view}\" has no column \"{column}\" any more"))
+        })?;
+        let expr = Expr::Column(Column::from((*qualifier, *field)));
+        let wanted = column.sql_type.arrow();
+        let is_as_wanted =
+            *field.data_type() == wanted || matches!(field.data_type(), DataType::Map(..));
+        Ok(if is_as_wanted { expr } else { cast(expr, wanted) }.alias(&column.name))
+    };
+    view.columns.iter().enumerate().map(one).collect()
 }
 
 async fn system_relation(

@@ -259,7 +259,7 @@ impl Rewriter<'_> {
             }
             _ => {
                 if let Some(replacement) =
-                    super::literals::rewrite(expr, &self.planner.environment.time_zone)?
+                    super::literals::rewrite(expr, &self.planner.environment.reading())?
                 {
                     *expr = replacement;
                 }

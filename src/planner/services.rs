@@ -3,7 +3,7 @@
 use super::models::ModelCache;
 use super::{
     bounded, checked, correlated, counted_sets, functions, grouping, guards, instants, operands,
-    postgres, types,
+    order, postgres, types,
 };
 use crate::error::{Error, Result};
 use crate::warehouse::Warehouse;
@@ -11,6 +11,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use std::num::NonZeroUsize;
@@ -164,6 +165,7 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionS
     // The check compares what may be NULL before and after rules that learn more of it.
     options.execution.skip_physical_aggregate_schema_check = true;
     options.sql_parser.collect_spans = true;
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
     let mut analysis: Vec<Arc<dyn datafusion::optimizer::AnalyzerRule + Send + Sync>> = vec![
@@ -180,7 +182,9 @@ fn base_state(runtime_env: &Arc<RuntimeEnv>, limits: &Limits) -> Result<SessionS
     // swapped; what it would add, filters that a join or a sort learns while it runs, skips row
     // groups of tables that are sorted by the key and measured nothing elsewhere.
     let rules = PhysicalOptimizer::new().rules;
-    let physical = rules.into_iter().filter(|r| !r.name().starts_with("FilterPushdown")).collect();
+    let wanted = rules.into_iter().filter(|r| !r.name().starts_with("FilterPushdown"));
+    let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = wanted.collect();
+    physical.push(Arc::new(order::WrittenOrder));
     let mut state = SessionStateBuilder::new()
         .with_physical_optimizer_rules(physical)
         .with_config(config)

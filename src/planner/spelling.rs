@@ -13,10 +13,13 @@
 //! | `array_length(a, 1)` | `nullif(array_length(a, 1), 0)` |
 //! | an interval's literal | one in units that DataFusion reads |
 //! | `generate_series(…)` in the select list | `unnest(generate_series(…))` |
+//! | `ARRAY(SELECT x …)` | `rows_or_none((SELECT array_agg(x) …))` |
+//! | `SELECT 1 UNION ALL …` in WITH RECURSIVE | `SELECT 1::integer UNION ALL …`, where DataFusion has bigint |
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
 //! | `sum(i::integer), sum(i::bigint)` | casts with a mark: DataFusion's names leave casts out |
 
 use super::ast;
+use super::from_functions::is_integer;
 use crate::error::{Error, Result};
 use crate::format::{EncodeSettings, parse_text};
 use crate::parser::{TokenSlice, object_name};
@@ -27,8 +30,8 @@ use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
     FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Interval, LimitClause,
     NamedWindowDefinition, NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned, Statement,
-    Subscript, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
-    WindowSpec, WindowType, visit_expressions,
+    Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut, WindowSpec, WindowType, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -57,6 +60,9 @@ impl VisitorMut for Speller<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
         if let Err(failure) = fetch(query) {
             return ControlFlow::Break(failure);
+        }
+        if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
+            with.cte_tables.iter_mut().for_each(|cte| first_step(&mut cte.query.body));
         }
         select_lists(&mut query.body);
         if let Some(order) = &mut query.order_by {
@@ -114,6 +120,28 @@ fn select_lists(body: &mut SetExpr) {
             select_lists(right);
         }
         _ => {}
+    }
+}
+
+/// Whole literals in the first step of a recursive query are integers, as its columns then are.
+fn first_step(body: &mut SetExpr) {
+    let SetExpr::SetOperation { left, .. } = body else { return };
+    let cells: Vec<&mut Expr> = match left.as_mut() {
+        SetExpr::Select(select) => {
+            let value = |item| match item {
+                &mut (SelectItem::UnnamedExpr(ref mut expr)
+                | SelectItem::ExprWithAlias { ref mut expr, .. }) => Some(expr),
+                _ => None,
+            };
+            select.projection.iter_mut().filter_map(value).collect()
+        }
+        SetExpr::Values(values) => values.rows.iter_mut().flat_map(|row| row.iter_mut()).collect(),
+        _ => return,
+    };
+    for cell in cells.into_iter().filter(|cell| is_integer(cell)) {
+        let expr = Box::new(cell.clone());
+        let data_type = DataType::Integer(None);
+        *cell = Expr::Cast { kind: CastKind::Cast, expr, data_type, format: None, array: false };
     }
 }
 
@@ -222,6 +250,44 @@ fn is_called(function: &Function, name: &str) -> bool {
     object_name(&function.name) == [name]
 }
 
+/// `ARRAY(query)`: the rows of a query of one column as an array, which is empty where there are none.
+fn array_of(query: &Query) -> Option<Expr> {
+    let of_one = match query.body.as_ref() {
+        SetExpr::Select(select) if is_plain(select) => match select.projection.as_slice() {
+            [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] => Some(expr),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_whole = query.limit_clause.is_none() && query.fetch.is_none() && query.with.is_none();
+    let collected = match of_one.filter(|_| is_whole) {
+        Some(element) => {
+            let order = query.order_by.as_ref().map(ToString::to_string).unwrap_or_default();
+            let element = ast::parse_expression(&format!("array_agg({element} {order})")).ok()?;
+            let mut inner = query.clone();
+            let SetExpr::Select(select) = inner.body.as_mut() else { return None };
+            select.projection = vec![SelectItem::UnnamedExpr(element)];
+            inner.order_by = None;
+            inner
+        }
+        None => {
+            let text = "SELECT array_agg(__cenote_row) FROM x AS __cenote_rows (__cenote_row)";
+            let mut collected = ast::parse_query(text).ok()?;
+            let SetExpr::Select(select) = collected.body.as_mut() else { return None };
+            let relation = &mut select.from.first_mut()?.relation;
+            let TableFactor::Table { alias, .. } = &*relation else { return None };
+            let shown = alias.clone();
+            *relation = ast::derived(query.clone(), "__cenote_rows");
+            if let TableFactor::Derived { alias, .. } = relation {
+                *alias = shown;
+            }
+            collected
+        }
+    };
+    let collected = Expr::Subquery(Box::new(collected));
+    Some(super::rewrite::call("rows_or_none", vec![collected], Span::empty()))
+}
+
 /// `EXISTS (query)` as a scalar subquery.
 fn exists(query: &Query, negated: bool) -> Option<Expr> {
     let test = if negated { "count(*) = 0" } else { "count(*) > 0" };
@@ -267,6 +333,11 @@ impl Speller<'_> {
             }
             Expr::Extract { field, expr: of, .. } => Ok(extract(field, of, expr)),
             Expr::Function(function) if is_called(function, "date_part") => Ok(date_part(function)),
+            Expr::Function(Function { name, args: FunctionArguments::Subquery(query), .. })
+                if object_name(name) == ["array"] =>
+            {
+                Ok(array_of(query))
+            }
             Expr::Cast { expr: inner, data_type: DataType::Interval { .. }, .. } => {
                 match inner.as_ref() {
                     Expr::Value(value) => interval(value),

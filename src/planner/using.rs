@@ -1,19 +1,24 @@
-//! Merged columns: JOIN … USING and NATURAL JOIN.
+//! What `*` and the names of a FROM item's columns stand for, where DataFusion sees it differently.
 //!
+//! Merged columns: JOIN … USING and NATURAL JOIN.
 //! PostgreSQL shows the merged columns first, the left side's for inner and left joins, the right
 //! side's for right joins, and whichever is not NULL for full joins. DataFusion shows one of the two
 //! by the order of their tables' names, and finds the name ambiguous elsewhere. So `*` is spelled out
 //! here, such joins get conditions, and the merged column's name becomes what it stands for.
+//!
+//! `SELECT *, *` is spelled out too, for DataFusion wants names to differ, and in `t AS q(a)` the
+//! columns behind the first keep their names.
 
 use super::ast::{identifier, outside_subqueries, parse_expression};
+use super::names;
 use crate::error::{Error, Result};
 use crate::parser::{TokenSlice, fold_ident, object_name};
 use crate::sqlstate::SqlState;
 use datafusion::execution::session_state::SessionState;
 use sqlparser::ast::{
     BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select,
-    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
-    VisitorMut, WildcardAdditionalOptions, With,
+    SelectItem, SetExpr, Spanned, Statement, TableAliasColumnDef, TableFactor, TableWithJoins,
+    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
 };
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -104,9 +109,60 @@ fn joins(item: &TableWithJoins) -> Vec<&Join> {
     out
 }
 
-/// Whether a SELECT has merged columns.
+/// Whether a SELECT has merged columns, several `*`, or relations of which not all columns are named.
 fn is_concerned(select: &Select) -> bool {
+    let mut relations = Vec::new();
+    select.from.iter().for_each(|item| factors(item, &mut relations));
     select.from.iter().flat_map(joins).any(|j| merges(&j.join_operator))
+        || repeats_all(&select.projection)
+        || relations.into_iter().any(may_name_some)
+}
+
+/// `SELECT *, *` and `SELECT t.*, *`.
+fn repeats_all(projection: &[SelectItem]) -> bool {
+    let all = |i: &&SelectItem| matches!(i, SelectItem::Wildcard(_));
+    let of_one = |i: &&SelectItem| matches!(i, SelectItem::QualifiedWildcard(..));
+    let (all, of_one) =
+        (projection.iter().filter(all).count(), projection.iter().filter(of_one).count());
+    all > 1 || (all > 0 && of_one > 0)
+}
+
+/// Whether an alias may name fewer columns than the relation has, as far as its text tells.
+fn may_name_some(factor: &TableFactor) -> bool {
+    match factor {
+        TableFactor::Table { alias: Some(alias), args: None, .. } => !alias.columns.is_empty(),
+        TableFactor::Derived { alias: Some(alias), subquery, .. } => {
+            let given = alias.columns.len();
+            given > 0 && width(&subquery.body).is_none_or(|width| width > given)
+        }
+        _ => false,
+    }
+}
+
+/// The number of a query's columns, if its text tells.
+fn width(body: &SetExpr) -> Option<usize> {
+    match body {
+        SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
+        SetExpr::SetOperation { left, .. } => width(left),
+        SetExpr::Query(query) => width(&query.body),
+        SetExpr::Select(select) => {
+            let is_one = |item: &SelectItem| {
+                matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+            };
+            let items = &select.projection;
+            items.iter().all(is_one).then_some(items.len())
+        }
+        _ => None,
+    }
+}
+
+/// The names that the alias of a table or a subquery gives to columns.
+fn given_names(factor: &mut TableFactor) -> Option<&mut Vec<TableAliasColumnDef>> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), args: None, .. }
+        | TableFactor::Derived { alias: Some(alias), .. } => Some(&mut alias.columns),
+        _ => None,
+    }
 }
 
 /// The relations of a FROM item, from left to right.
@@ -138,7 +194,12 @@ impl Visitor for Asked {
             let mut relations = Vec::new();
             select.from.iter().for_each(|item| factors(item, &mut relations));
             for relation in relations {
-                let from = TableWithJoins { relation: relation.clone(), joins: Vec::new() };
+                let mut relation = relation.clone();
+                // The columns' own names: too few of the alias's would be refused.
+                if let Some(given) = given_names(&mut relation) {
+                    given.clear();
+                }
+                let from = TableWithJoins { relation, joins: Vec::new() };
                 let mut all = super::select(Vec::new(), vec![from], None);
                 if let SetExpr::Select(select) = all.body.as_mut() {
                     select.projection = vec![SelectItem::Wildcard(Default::default())];
@@ -245,8 +306,18 @@ impl Merger {
         let merged: HashMap<String, Expr> =
             shown.iter().filter(|c| c.merged).map(|c| (c.name.clone(), c.value.clone())).collect();
         let mut items = Vec::new();
+        let repeats = repeats_all(&select.projection);
         for item in std::mem::take(&mut select.projection) {
             match item {
+                SelectItem::Wildcard(options) if repeats && is_plain(&options) => {
+                    let again = items.len();
+                    items.extend(shown.iter().enumerate().map(|(i, column)| {
+                        SelectItem::ExprWithAlias {
+                            expr: column.value.clone(),
+                            alias: identifier(&names::apart(&column.name, again + i)),
+                        }
+                    }));
+                }
                 SelectItem::Wildcard(options) if is_plain(&options) => {
                     items.extend(shown.iter().map(as_item));
                 }
@@ -314,7 +385,16 @@ impl Merger {
             _ => None,
         };
         let columns = self.known.pop_front().flatten();
-        let (Some(name), Some(columns)) = (name, columns) else { return Ok(None) };
+        let (Some(name), Some(mut columns)) = (name, columns) else { return Ok(None) };
+        if let Some(given) = given_names(factor)
+            && !given.is_empty()
+        {
+            let rest = columns.iter().skip(given.len());
+            let rest = rest.map(|c| TableAliasColumnDef { name: identifier(c), data_type: None });
+            given.extend(rest.collect::<Vec<_>>());
+            let names = given.iter().map(|c| fold_ident(&c.name.value, c.name.quote_style));
+            columns = names.collect();
+        }
         let shown = columns.into_iter().map(|column| Shown {
             value: Expr::CompoundIdentifier(vec![identifier(&name), identifier(&column)]),
             name: column,

@@ -411,6 +411,7 @@ impl Session {
             services: self.engine.services().clone(),
             search_path: self.settings.search_path(&self.role),
             time_zone: self.settings.time_zone().to_owned(),
+            date_order: self.settings.encode().date_order,
             now,
             role: self.role.clone(),
             file_search_path: self.settings.file_search_path(),

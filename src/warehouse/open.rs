@@ -169,7 +169,10 @@ fn check_folder(path: &FsPath, create: bool) -> Result<()> {
     if path.join(LOG_FOLDER).is_dir() {
         return Ok(());
     }
-    let foreign = entries.flatten().map(|e| e.file_name()).find(|name| name != "_cenote");
+    let foreign = entries
+        .flatten()
+        .map(|e| e.file_name())
+        .find(|name| name != "_cenote" && name != "lost+found");
     match foreign {
         Some(name) => Err(Error::new(
             SqlState::ObjectNotInPrerequisiteState,

@@ -6,6 +6,7 @@ use super::log::{Entry, missing};
 use super::open::Warehouse;
 use super::snapshot::Snapshot;
 use super::transaction::Transaction;
+use crate::catalog::TableId;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use std::collections::BTreeMap;
@@ -130,6 +131,11 @@ impl Warehouse {
 
     /// Makes a fold the newest one, unless a newer one is known.
     pub(super) fn install(&self, entry: Arc<Entry>, fold: Arc<Fold>) {
+        if entry.record.txns.iter().any(|txn| !txn.ops.is_empty()) {
+            let exists =
+                |id: &TableId| fold.tables.contains_key(id) || fold.dropped.contains_key(id);
+            self.tables.keep(exists);
+        }
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(entry, fold.clone());
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if fold.seq > current.seq {

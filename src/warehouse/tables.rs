@@ -54,6 +54,12 @@ impl TableCache {
         });
     }
 
+    /// Forgets the states of all other tables: they were dropped. Time travel reads them again.
+    pub(super) fn keep(&self, exists: impl Fn(&TableId) -> bool) {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|id, _| exists(id));
+    }
+
     /// The lock of whoever publishes commits of a table.
     pub(super) fn publishing(&self, id: &str) -> Arc<tokio::sync::Mutex<()>> {
         self.with(id, |c| c.publishing.clone())

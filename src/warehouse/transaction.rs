@@ -8,21 +8,22 @@ use super::{genesis, keys};
 use crate::catalog::{CatalogOp, CatalogState, OpContext, Table, TableId, random_id};
 use crate::delta::TableState;
 use crate::delta::actions::Action;
+use crate::delta::new_files::NewFiles;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use futures::stream::StreamExt;
 use object_store::ObjectStore;
-use object_store::path::Path;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Work that is not committed yet. Dropping it is like [`rollback`](Self::rollback), less its files.
+/// Work that is not committed yet. Dropping it is like [`rollback`](Self::rollback), less the waiting.
 #[derive(Debug)]
 pub struct Transaction {
     id: String,
     role: String,
     snapshot: Snapshot,
     work: Mutex<Work>,
+    new_files: NewFiles,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +35,6 @@ pub(super) struct Work {
     pub(super) changes: Vec<(TableId, TableChange)>,
     pub(super) reads: Vec<(TableId, ReadSet)>,
     pub(super) held: Vec<TableId>,
-    files: Vec<Path>,
     /// Tables as they were at the beginning, as far as someone looked.
     pub(super) bases: HashMap<TableId, Arc<TableState>>,
     /// Tables with this transaction's changes: how many of these, and the result.
@@ -53,7 +53,8 @@ pub struct Mark {
 
 impl Transaction {
     pub(super) fn new(snapshot: Snapshot, role: String) -> Self {
-        Self { id: random_id(), role, snapshot, work: Mutex::default() }
+        let (work, new_files) = (Mutex::default(), NewFiles::default());
+        Self { id: random_id(), role, snapshot, work, new_files }
     }
 
     /// Its random id.
@@ -243,9 +244,9 @@ impl Transaction {
         work.states.clear();
     }
 
-    /// Notes a file that it wrote, relative to the warehouse: a rollback deletes it.
-    pub fn note_file(&self, path: Path) {
-        self.work().files.push(path);
+    /// The files that it writes: a rollback deletes them.
+    pub fn new_files(&self) -> &NewFiles {
+        &self.new_files
     }
 
     /// Commits. Work that changes nothing commits without a record.
@@ -255,10 +256,10 @@ impl Transaction {
     /// # Errors
     /// 40001 if another transaction is in the way, 42P07 and the like if it took a name, 55000 if a
     /// table is quarantined, 08007 if the outcome is not known; otherwise nothing was committed.
-    pub async fn commit(self, info: CommitInfo) -> Result<Committed> {
-        let Transaction { id, role, snapshot, work } = self;
-        let mut work = work.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let files = std::mem::take(&mut work.files);
+    pub async fn commit(mut self, info: CommitInfo) -> Result<Committed> {
+        let (id, role, snapshot) = (self.id.clone(), self.role.clone(), self.snapshot.clone());
+        let work = std::mem::take(&mut *self.work());
+        let new_files = std::mem::take(&mut self.new_files);
         let catalog = work.catalogs.last().unwrap_or_else(|| snapshot.catalog()).clone();
         let store = snapshot.warehouse.log.store.clone();
         let task = tokio::spawn(async move {
@@ -270,7 +271,7 @@ impl Transaction {
                 Ok(committed) => Ok(committed),
                 Err(failed) => {
                     if !failed.put_tried {
-                        delete(store.as_ref(), files).await;
+                        delete(store.as_ref(), new_files).await;
                     }
                     Err(failed.error)
                 }
@@ -288,19 +289,35 @@ impl Transaction {
     }
 
     /// Gives up, and deletes the files that it noted.
-    pub async fn rollback(self) {
-        let work = self.work.into_inner().unwrap_or_else(PoisonError::into_inner);
-        delete(self.snapshot.warehouse.log.store.as_ref(), work.files).await;
+    pub async fn rollback(mut self) {
+        let new_files = std::mem::take(&mut self.new_files);
+        delete(self.snapshot.warehouse.log.store.as_ref(), new_files).await;
+    }
+}
+
+impl Drop for Transaction {
+    /// A client that went away in the middle leaves no files either.
+    fn drop(&mut self) {
+        let new_files = std::mem::take(&mut self.new_files);
+        if new_files.is_empty() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let store = self.snapshot.warehouse.log.store.clone();
+            runtime.spawn(async move { delete(store.as_ref(), new_files).await });
+        }
     }
 }
 
 /// Deletes files that nobody else can know of. What cannot be deleted is left to VACUUM.
-async fn delete(store: &dyn ObjectStore, files: Vec<Path>) {
+async fn delete(store: &dyn ObjectStore, new_files: NewFiles) {
+    let files = new_files.settled().await;
     if files.is_empty() {
         return;
     }
     let paths = futures::stream::iter(files.into_iter().map(Ok)).boxed();
-    let failed = store.delete_stream(paths).filter(|d| futures::future::ready(d.is_err()));
+    let is_left = |deleted: &Result<_, object_store::Error>| matches!(deleted, Err(e) if !matches!(e, object_store::Error::NotFound { .. }));
+    let failed = store.delete_stream(paths).filter(|d| futures::future::ready(is_left(d)));
     let failed = failed.count().await;
     if failed > 0 {
         tracing::debug!("{failed} files of a transaction that was rolled back are left");

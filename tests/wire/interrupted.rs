@@ -4,6 +4,7 @@ use crate::harness::raw::{Raw, cancel, message, outcome, query};
 use crate::harness::{Server, generator, run};
 use rand::Rng;
 use rand::rngs::StdRng;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often each statement is cancelled.
@@ -202,8 +203,69 @@ fn every_statement_can_be_cancelled_at_any_moment() {
             hits += interrupt(&server, case, &mut random).await;
         }
         assert!(hits > ROUNDS, "{hits} cancels of all came in time: the test tests nothing");
+        no_file_is_left(&server).await;
         let log = server.log();
         assert!(!log.contains("panic"), "{log}");
+    });
+    server.stop();
+}
+
+/// All files below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    // A folder may go away while it is looked at.
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
+}
+
+/// Data files that no commit of any table has ever named.
+fn orphans(server: &Server) -> Vec<PathBuf> {
+    let files: Vec<PathBuf> = below(server.data());
+    let is = |path: &Path, extension: &str| path.extension().is_some_and(|e| e == extension);
+    let logs = files.iter().filter(|f| is(f, "json") && f.iter().any(|part| part == "_delta_log"));
+    let named: String =
+        logs.map(|log| std::fs::read_to_string(log).expect("a commit that can be read")).collect();
+    let of_tables =
+        files.iter().filter(|f| is(f, "parquet") && !f.iter().any(|p| p == "_delta_log"));
+    let name = |f: &Path| f.file_name().expect("a file's name").to_string_lossy().into_owned();
+    of_tables.filter(|f| !named.contains(&name(f))).cloned().collect()
+}
+
+/// What a stopped statement had written is deleted, at the latest when its connection has ended.
+async fn no_file_is_left(server: &Server) {
+    let started = Instant::now();
+    while !orphans(server).is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?} are left", orphans(server));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_no_files() {
+    let server = Server::fresh();
+    run(async {
+        let mut raw = Raw::open(&server).await;
+        raw.run("CREATE TABLE t (id integer, word text)").await.expect("a table");
+        raw.run("BEGIN").await.expect("a block");
+        raw.run("INSERT INTO t SELECT n, 'x' FROM generate_series(1, 1000) AS g(n)")
+            .await
+            .expect("rows");
+        raw.run("UPDATE t SET word = 'y' WHERE id < 10").await.expect("changes");
+        assert!(!orphans(&server).is_empty(), "a block writes its files before it commits");
+        drop(raw);
+        no_file_is_left(&server).await;
+        let mut raw = Raw::open(&server).await;
+        raw.send(&query("COPY t FROM STDIN")).await;
+        for piece in 0..50 {
+            let lines: String =
+                (0..2000).map(|n| format!("{}\tcopied\n", piece * 2000 + n)).collect();
+            raw.send(&message(b'd', lines.as_bytes())).await;
+        }
+        drop(raw);
+        let mut raw = Raw::open(&server).await;
+        assert_eq!(raw.run("INSERT INTO t VALUES (1, 'z')").await.as_deref(), Ok("INSERT 0 1"));
+        no_file_is_left(&server).await;
+        assert_eq!(raw.value("SELECT count(*) FROM t").await, "1");
     });
     server.stop();
 }

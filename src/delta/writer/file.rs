@@ -2,6 +2,7 @@
 
 use super::super::actions::{Add, PartitionValues};
 use super::super::location::{add_path, object_path, partition_folder};
+use super::super::new_files::NewFiles;
 use super::super::stats::FileCollector;
 use super::row_group::EncodedColumn;
 use super::{ColumnEncoder, RowGroup, WriteTarget};
@@ -45,6 +46,7 @@ pub(crate) struct FileWriter {
     threads: usize,
     stats: FileCollector,
     upload: Option<WriteMultipart>,
+    new_files: NewFiles,
 }
 
 impl FileWriter {
@@ -76,9 +78,11 @@ impl FileWriter {
         let id = uuid::Uuid::new_v4();
         let suffix = suffix(target.compression);
         let relative = add_path(&format!("{folder}part-{number:05}-{id}-c000{suffix}.parquet"));
+        let object = object_path(&target.prefix, &relative)?;
+        target.new_files.note(object.clone());
         Ok(Self {
             store: Arc::clone(&target.store),
-            object: object_path(&target.prefix, &relative)?,
+            object,
             relative,
             schema: Arc::clone(schema),
             parquet,
@@ -89,6 +93,7 @@ impl FileWriter {
             threads: target.threads,
             stats: FileCollector::new(schema),
             upload: None,
+            new_files: target.new_files.clone(),
         })
     }
 
@@ -230,11 +235,13 @@ impl FileWriter {
         let size = self.parquet.bytes_written();
         match self.upload.take() {
             Some(upload) => {
-                upload.finish().await?;
+                self.new_files.appear(async { Ok(upload.finish().await?) }).await?;
             }
             None => {
                 let bytes = Bytes::from(std::mem::take(self.parquet.inner_mut()));
-                self.store.put(&self.object, bytes.into()).await?;
+                let (store, object) = (Arc::clone(&self.store), self.object.clone());
+                let put = async move { Ok(store.put(&object, bytes.into()).await?) };
+                self.new_files.appear(put).await?;
             }
         }
         i64::try_from(size).map_err(|_| Error::internal("a file is larger than 2^63 bytes"))

@@ -100,15 +100,16 @@ pub(crate) fn solve(
             out.iter_mut().zip(weights).for_each(|(out, w)| *out *= w.sqrt());
         }
     })?;
-    let reduced = reduce(&columns_of(&factor));
+    let reduced = reduce(&columns_of(&factor), monitor)?;
+    let inverse = reduced.inverse(monitor)?;
     let mut scaled = Scaled {
         coefficients: reduced.solve(),
-        inverse_diagonal: reduced.inverse_gram_diagonal(),
+        inverse_diagonal: Reduced::inverse_gram_diagonal(&inverse),
         residual: reduced.residual,
         total: total_sum_of_squares(design.has_intercept(), rows, label.weight, y_scale)?,
         error: 0.0,
     };
-    let condition = reduced.scaled_condition();
+    let condition = reduced.scaled_condition(&inverse);
     let relative = relative_error(&reduced, &scaled, condition, rows.n_rows());
     scaled.error = 2.0 * f64::EPSILON * relative;
     let cheap = rows.n_rows().saturating_mul(n_terms * n_terms) < CHEAP;
@@ -122,7 +123,9 @@ pub(crate) fn solve(
         }
         scaled = refined;
     }
-    Ok(scaled.unscale(&reduced, &scales, y_scale, label.log_weights))
+    let condition = reduced.condition(&scales, monitor)?;
+    let solution = scaled.unscale(&reduced, &scales, y_scale);
+    Ok(Solution { condition, log_weights: label.log_weights, ..solution })
 }
 
 /// A solution for the kept columns in scaled units.
@@ -135,13 +138,8 @@ struct Scaled {
 }
 
 impl Scaled {
-    fn unscale(
-        self,
-        reduced: &Reduced,
-        scales: &[f64],
-        y_scale: f64,
-        log_weights: f64,
-    ) -> Solution {
+    /// In the units of the data; what the weights alone decide is left out.
+    fn unscale(self, reduced: &Reduced, scales: &[f64], y_scale: f64) -> Solution {
         let mut coefficients = vec![None; scales.len()];
         let mut inverse_diagonal = vec![None; scales.len()];
         for (i, column) in reduced.kept.iter().enumerate() {
@@ -155,9 +153,9 @@ impl Scaled {
             residual: self.residual / y_scale / y_scale,
             total: self.total / y_scale / y_scale,
             rank: reduced.kept.len(),
-            condition: reduced.condition(scales),
+            condition: None,
             error: self.error,
-            log_weights,
+            log_weights: 0.0,
         }
     }
 }
@@ -211,7 +209,7 @@ fn solve_in_double_double(
     let n = reduced.kept.len();
     let columns: Vec<usize> = reduced.kept.iter().copied().chain([label_column]).collect();
     let gram = gram_in_double_double(&columns, rows, monitor, fill)?;
-    let Some(factor) = cholesky(&gram, n) else { return Ok(None) };
+    let Some(factor) = cholesky(&gram, n, monitor)? else { return Ok(None) };
     // Forward: L z = X'y; the label's own row gives the residual.
     let mut z: Vec<DoubleDouble> = Vec::with_capacity(n);
     for i in 0..n {
@@ -234,7 +232,7 @@ fn solve_in_double_double(
     let total = (gram[n][n] - gram[n][0] * gram[n][0] / gram[0][0]).to_f64().max(0.0);
     Ok(Some(Scaled {
         coefficients: b.iter().map(|v| v.to_f64()).collect(),
-        inverse_diagonal: inverse_diagonal(&factor, n),
+        inverse_diagonal: inverse_diagonal(&factor, n, monitor)?,
         residual,
         total,
         error: 0.0,
@@ -275,9 +273,14 @@ fn gram_in_double_double(
 }
 
 /// The lower triangle `L` with `L L' =` the first `n` rows and columns of `gram`; `None` if a pivot is not positive.
-fn cholesky(gram: &[Vec<DoubleDouble>], n: usize) -> Option<Vec<Vec<DoubleDouble>>> {
+fn cholesky(
+    gram: &[Vec<DoubleDouble>],
+    n: usize,
+    monitor: &Monitor,
+) -> Result<Option<Vec<Vec<DoubleDouble>>>> {
     let mut l: Vec<Vec<DoubleDouble>> = Vec::with_capacity(n);
     for (i, gram) in gram.iter().enumerate().take(n) {
+        monitor.check()?;
         let mut row: Vec<DoubleDouble> = Vec::with_capacity(i + 1);
         for j in 0..i {
             let mut value = gram[j];
@@ -288,18 +291,19 @@ fn cholesky(gram: &[Vec<DoubleDouble>], n: usize) -> Option<Vec<Vec<DoubleDouble
         }
         let pivot = row.iter().fold(gram[i], |rest, v| rest - *v * *v);
         if pivot.hi <= gram[i].hi * 1e-29 {
-            return None;
+            return Ok(None);
         }
         row.push(pivot.sqrt());
         l.push(row);
     }
-    Some(l)
+    Ok(Some(l))
 }
 
 /// The diagonal of the inverse of `L L'`.
-fn inverse_diagonal(l: &[Vec<DoubleDouble>], n: usize) -> Vec<f64> {
+fn inverse_diagonal(l: &[Vec<DoubleDouble>], n: usize, monitor: &Monitor) -> Result<Vec<f64>> {
     let mut diagonal = vec![DoubleDouble::ZERO; n];
     for j in 0..n {
+        monitor.check()?;
         // Column j of the inverse of L.
         let mut x = vec![DoubleDouble::ZERO; n];
         x[j] = DoubleDouble::from(1.0) / l[j][j];
@@ -312,5 +316,5 @@ fn inverse_diagonal(l: &[Vec<DoubleDouble>], n: usize) -> Vec<f64> {
         }
         diagonal[j] = x[j..].iter().fold(DoubleDouble::ZERO, |sum, v| sum + *v * *v);
     }
-    diagonal.into_iter().map(DoubleDouble::to_f64).collect()
+    Ok(diagonal.into_iter().map(DoubleDouble::to_f64).collect())
 }

@@ -9,6 +9,7 @@ use crate::ml::estimator::{
 };
 use crate::ml::link::Link;
 use crate::ml::options::Options;
+use crate::ml::progress::Monitor;
 use crate::sqlstate::SqlState;
 
 /// The most columns of a design matrix: its square is held in memory, and solving takes its cube.
@@ -44,7 +45,9 @@ pub(crate) fn check_size(n: usize, reserve: &dyn Fn(usize, &str) -> Result<()>) 
 }
 
 fn fit_least_squares(job: &StreamedJob<'_>, design: &Design<'_>) -> Result<Fit> {
-    let solution = least_squares::solve(design, job.rows, &job.monitor.in_phase("fitting"))?;
+    let monitor = job.monitor.in_phase("fitting");
+    monitor.enter()?;
+    let solution = least_squares::solve(design, job.rows, &monitor)?;
     let n = job.rows.n_rows();
     let df = n - solution.rank.min(n);
     let variance = (df > 0).then(|| solution.residual / df as f64);
@@ -194,6 +197,7 @@ fn penalty(options: &Options, total_weight: f64) -> Penalty {
 fn fit_penalised(job: &StreamedJob<'_>, design: &Design<'_>) -> Result<Fit> {
     let n = job.rows.n_rows();
     let monitor = job.monitor.in_phase("fitting");
+    monitor.enter()?;
     let label = least_squares::label(job.rows)?;
     let (means, deviations) = design.moments(job.rows)?;
     let first = usize::from(design.has_intercept());
@@ -216,7 +220,7 @@ fn fit_penalised(job: &StreamedJob<'_>, design: &Design<'_>) -> Result<Fit> {
     })?;
     let columns = columns_of(&factor);
     let penalty = penalty(job.options, label.weight);
-    let (scaled, notices) = solve_penalised(&columns, &penalty, job)?;
+    let (scaled, notices) = solve_penalised(&columns, &penalty, job, &monitor)?;
     let mut coefficients: Vec<f64> = vec![0.0; first];
     coefficients.extend(scaled.iter().zip(&change.scale[first..]).map(|(b, scale)| b * scale));
     if first == 1 {
@@ -261,6 +265,7 @@ fn solve_penalised(
     columns: &[Vec<f64>],
     penalty: &Penalty,
     job: &StreamedJob<'_>,
+    monitor: &Monitor,
 ) -> Result<(Vec<f64>, Vec<Notice>)> {
     let n = columns.len() - 1;
     if penalty.l1 == 0.0 {
@@ -277,7 +282,7 @@ fn solve_penalised(
                 stacked
             })
             .collect();
-        let reduced = reduce(&stacked);
+        let reduced = reduce(&stacked, monitor)?;
         let mut coefficients = vec![0.0; n];
         for (column, b) in reduced.kept.iter().zip(reduced.solve()) {
             coefficients[*column] = b;
@@ -295,7 +300,7 @@ fn solve_penalised(
         &moments,
         (penalty.l1, &vec![penalty.l2; n]),
         limits,
-        &job.monitor.in_phase("fitting"),
+        monitor,
     )?;
     let mut notices = Vec::new();
     if !converged {

@@ -103,7 +103,7 @@ fn independent_columns(design: &Design<'_>, job: &Job<'_>, change: &Change) -> R
             out.fill(0.0);
         }
     })?;
-    Ok(reduce(&columns_of(&factor)).kept)
+    Ok(reduce(&columns_of(&factor), job.monitor)?.kept)
 }
 
 fn check_parameters(job: &Job<'_>, n: usize) -> Result<()> {

@@ -214,6 +214,57 @@ fn memory_and_cancellation() {
     assert!(steps.load(Ordering::SeqCst) < 50);
 }
 
+/// Seven hundred levels are more columns than are factored, or decomposed, at once.
+#[test]
+fn a_wide_model_is_right_and_can_be_stopped() {
+    const LEVELS: u32 = 700;
+    let names: Vec<String> = (0..LEVELS).map(|level| format!("c{level:03}")).collect();
+    let columns = || {
+        let rows = (0..2 * LEVELS).map(|row| row % LEVELS);
+        vec![
+            texts("level", rows.clone().map(|level| Some(names[level as usize].as_str()))),
+            numbers("y", rows.map(|level| f64::from(level * level))),
+        ]
+    };
+    let trained = trained(columns(), Algorithm::LinearRegression, "y", &[]);
+    for weight in &trained.model.weights {
+        let expected = weight.category.as_ref().map_or(0.0, |name| {
+            let level: f64 = name[1..].parse().unwrap();
+            level * level
+        });
+        let estimate = weight.values[0].unwrap();
+        assert!((estimate - expected).abs() < 1e-6, "{weight:?}");
+    }
+    // Of a balanced one-way layout of n levels: the larger root of x² - (n + 1) x + 1.
+    let n = f64::from(LEVELS + 1);
+    let condition = (n + (n * n - 4.0).sqrt()) / 2.0;
+    let found = trained.model.statistics.iter().find(|(name, _)| *name == "condition_number");
+    let found = found.and_then(|(_, value)| *value).unwrap();
+    assert!((found / condition - 1.0).abs() < 1e-4, "{found} is not {condition}");
+
+    let mut stopped = context(2);
+    let cancel = stopped.cancel.clone();
+    stopped.progress = Some(Arc::new(move |progress| {
+        if progress.phase == "fitting" {
+            cancel.cancel();
+        }
+    }));
+    let outcome = block_on(try_train_with(
+        vec![batch(columns())],
+        Some(Algorithm::LinearRegression),
+        "y",
+        &[],
+        &stopped,
+    ));
+    assert_eq!(outcome.map(|_| ()).unwrap_err().code(), SqlState::QueryCanceled);
+    // The thread has given its memory back: it did not go on behind the answer.
+    let started = std::time::Instant::now();
+    while stopped.runtime.memory_pool.reserved() > 0 {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "the training goes on");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn types_that_are_numbers_categories_or_refused() {
     let dates: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![1, 2, 3]));

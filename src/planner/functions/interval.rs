@@ -60,7 +60,7 @@ pub(in crate::planner) fn interval_input() -> &'static Arc<ScalarUDF> {
 }
 
 /// What intervals are compared by: nanoseconds, a month counting 30 days.
-pub(super) fn interval_key() -> Arc<ScalarUDF> {
+pub(in crate::planner) fn interval_key() -> Arc<ScalarUDF> {
     fn body(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {
         let key = |v: IntervalMonthDayNano| {
             (i128::from(v.months) * 30 + i128::from(v.days)) * i128::from(DAY_NANOS)

@@ -14,6 +14,7 @@ mod operators;
 mod overrides;
 mod plain;
 mod scalars;
+mod series;
 mod single;
 mod span;
 mod template;
@@ -23,7 +24,7 @@ mod trunc;
 
 pub(super) use choices::{is_choice, refuse_mixed};
 pub(super) use division::{is_quotient, quotient, whole};
-pub(super) use interval::interval_input;
+pub(super) use interval::{interval_input, interval_key};
 pub(super) use math::{float_operator, negate_float};
 pub(super) use single::single_value;
 pub(super) use text::text_output;
@@ -58,6 +59,7 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
         trunc::date_trunc(),
         math::div(),
         make::clock_timestamp(),
+        series::generate_series(),
     ] {
         state.register_udf(function)?;
     }

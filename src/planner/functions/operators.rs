@@ -3,7 +3,7 @@
 use super::interval::{interval_divide, interval_key, interval_multiply};
 use super::text::bytea_concat;
 use crate::planner::ast::is_comparison;
-use arrow::datatypes::{DataType, IntervalUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -23,12 +23,29 @@ fn is_interval(t: &DataType) -> bool {
     matches!(t, DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Duration(_))
 }
 
+/// What an interval is multiplied by is double precision.
+fn as_factor(expr: &mut Expr) {
+    if let Expr::Placeholder(parameter) = expr
+        && parameter.field.as_ref().is_none_or(|f| f.data_type().is_null())
+    {
+        parameter.field = Some(Arc::new(Field::new("", DataType::Float64, true)));
+    }
+}
+
 impl ExprPlanner for Operators {
     fn plan_binary_op(
         &self,
-        raw: RawBinaryExpr,
+        mut raw: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
+        let beside_interval = |e: &Expr| e.get_type(schema).is_ok_and(|t| is_interval(&t));
+        match raw.op {
+            BinaryOperator::Multiply | BinaryOperator::Divide if beside_interval(&raw.left) => {
+                as_factor(&mut raw.right);
+            }
+            BinaryOperator::Multiply if beside_interval(&raw.right) => as_factor(&mut raw.left),
+            _ => {}
+        }
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };

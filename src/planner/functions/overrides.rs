@@ -5,10 +5,11 @@ use super::math::{
     check_square_root, rescale,
 };
 use super::plain::over_arrays;
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, StringViewArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::functions::{math, string};
+use datafusion::functions::{math, regex, string};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
@@ -26,6 +27,8 @@ enum Difference {
     Abs,
     /// The values that a function has an answer for.
     Domain(Domain),
+    /// A replacement in PostgreSQL's spelling.
+    Replacement,
 }
 
 /// A function of DataFusion's with a difference.
@@ -55,6 +58,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         (math::atanh(), Difference::Domain(Domain::Unit)),
         (math::acosh(), Difference::Domain(Domain::FromOne)),
         (string::chr(), Difference::Domain(Domain::Characters)),
+        (regex::regexp_replace(), Difference::Replacement),
     ]
     .into_iter()
     .map(|(inner, difference)| Arc::new(ScalarUDF::new_from_impl(Override { inner, difference })))
@@ -123,7 +127,7 @@ impl ScalarUDFImpl for Override {
         }
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let first = args.arg_fields[0].data_type().clone();
         match self.difference {
             Difference::Rounds(rounding) => {
@@ -148,6 +152,7 @@ impl ScalarUDFImpl for Override {
             Difference::Power => check_power(&args)?,
             Difference::Abs => check_abs(&args)?,
             Difference::Domain(domain) => check_domain(&args, domain)?,
+            Difference::Replacement => translate_replacement(&mut args)?,
             Difference::Exp => return check_exp(&args, self.inner.invoke_with_args(args.clone())?),
         }
         self.inner.invoke_with_args(args)
@@ -167,6 +172,52 @@ impl Override {
             .collect();
         self.numeric(&types, &constants).as_ref() == Some(args.return_field.data_type())
     }
+}
+
+/// Gives the third argument the spelling of the library underneath.
+fn translate_replacement(args: &mut ScalarFunctionArgs) -> Result<()> {
+    let Some(argument) = args.args.get_mut(2) else { return Ok(()) };
+    let wanted = argument.data_type();
+    let is_scalar = matches!(argument, ColumnarValue::Scalar(_));
+    let texts = argument.to_array(if is_scalar { 1 } else { args.number_rows })?;
+    let texts = cast(&texts, &DataType::Utf8View)?;
+    let translated = texts.as_string_view().iter().map(|text| text.map(replacement));
+    let translated: StringViewArray = translated.collect();
+    let translated = cast(&translated, &wanted)?;
+    *argument = match is_scalar {
+        true => ColumnarValue::Scalar(ScalarValue::try_from_array(&translated, 0)?),
+        false => ColumnarValue::Array(translated),
+    };
+    Ok(())
+}
+
+/// PostgreSQL: `\1` to `\9` are groups, `\&` is the whole match, `\\` a backslash, and `$` itself.
+fn replacement(written: &str) -> String {
+    let mut out = String::with_capacity(written.len());
+    let mut rest = written.chars().peekable();
+    while let Some(c) = rest.next() {
+        match (c, rest.peek()) {
+            ('$', _) => out.push_str("$$"),
+            ('\\', Some(digit @ '1'..='9')) => {
+                out.push_str(&format!("${{{digit}}}"));
+                rest.next();
+            }
+            ('\\', Some('&')) => {
+                out.push_str("${0}");
+                rest.next();
+            }
+            ('\\', next) => {
+                if next == Some(&'\\') {
+                    rest.next();
+                }
+                // DataFusion takes a backslash before digits for a group: a group that no pattern
+                // has stands between them, and becomes nothing.
+                out.push_str("\\${__none}");
+            }
+            _ => out.push(c),
+        }
+    }
+    out
 }
 
 fn half_to_even(array: &ArrayRef) -> ArrayRef {

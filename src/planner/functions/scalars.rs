@@ -5,8 +5,11 @@ use super::template::shown_type;
 use crate::error::Error;
 use crate::format::{check_json, normal_uuid};
 use crate::sqlstate::SqlState;
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int32Array, StringViewArray};
-use arrow::compute::cast;
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Int32Array, ListArray, StringViewArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{cast, take};
 use arrow::datatypes::{
     DataType, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
@@ -15,7 +18,7 @@ use datafusion::logical_expr::{ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 use std::sync::Arc;
 
 /// The functions of this file.
-pub(super) fn all() -> [Arc<ScalarUDF>; 6] {
+pub(super) fn all() -> [Arc<ScalarUDF>; 7] {
     let text = |_: &ReturnFieldArgs<'_>| Ok(DataType::Utf8View);
     let number = |_: &ReturnFieldArgs<'_>| Ok(DataType::Int32);
     [
@@ -23,6 +26,12 @@ pub(super) fn all() -> [Arc<ScalarUDF>; 6] {
         Plain::udf("to_hex", 1, |args| integer(args).map(|_| DataType::Utf8View), to_hex),
         Plain::udf("min_scale", 1, number, min_scale),
         Plain::udf("width_bucket", 4, number, width_bucket),
+        Plain::udf(
+            "rows_or_none",
+            1,
+            |args| Ok(args.arg_fields[0].data_type().clone()),
+            |arrays, _| rows_or_none(&arrays[0]),
+        ),
         Plain::udf("uuid_input", 1, text, |arrays, _| checked(&arrays[0], normal_uuid)),
         Plain::udf("json_input", 1, text, |arrays, _| {
             checked(&arrays[0], |text| check_json(text).map(|()| text.to_owned()))
@@ -41,6 +50,23 @@ fn integer(args: &ReturnFieldArgs<'_>) -> Result<DataType> {
     }
     let message = format!("there is no such operator or function for type {}", shown_type(found));
     Err(Error::new(SqlState::UndefinedFunction, message).hint("It takes whole numbers.").into())
+}
+
+/// Arrays with empty ones in the place of NULL.
+fn rows_or_none(array: &ArrayRef) -> Result<ArrayRef> {
+    let Some(lists) = array.as_list_opt::<i32>().filter(|lists| lists.null_count() > 0) else {
+        return Ok(array.clone());
+    };
+    let DataType::List(field) = lists.data_type() else { return Ok(array.clone()) };
+    let offsets = lists.value_offsets();
+    let range = |row: usize| match lists.is_valid(row) {
+        true => offsets[row]..offsets[row + 1],
+        false => 0..0,
+    };
+    let lengths = OffsetBuffer::from_lengths((0..lists.len()).map(|row| range(row).len()));
+    let places: Int32Array = (0..lists.len()).flat_map(range).collect::<Vec<i32>>().into();
+    let values = take(lists.values(), &places, None)?;
+    Ok(Arc::new(ListArray::new(field.clone(), lengths, values, None)))
 }
 
 fn bitwise_not(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {

@@ -14,7 +14,6 @@ use crate::delta::changes::{
     ChangeKind, ChangeOutcome, ChangeSpec, DELETE, DuplicatePolicy, INSERT, KIND_COLUMN,
     Materialize, UPDATE, apply_changes,
 };
-use crate::delta::location::object_path;
 use crate::delta::scan::{DeltaTableScan, FILE_COLUMN, ROW_COLUMN, ScanOptions};
 use crate::error::{Error, Result};
 use crate::features::{COMMITTED_AT, commit_time};
@@ -271,8 +270,7 @@ impl<'a> Writer<'a> {
         changes: SendableRecordBatchStream,
     ) -> Result<ChangeOutcome> {
         let services = &self.environment.services;
-        let target = rows::target(services, table)?;
-        let prefix = target.prefix.clone();
+        let target = rows::target(services, self.transaction, table)?;
         let spec = ChangeSpec {
             checks: rows::checks(&self.planner(), table).await?,
             target,
@@ -284,11 +282,7 @@ impl<'a> Writer<'a> {
         };
         let files = scan.files().to_vec();
         let work = services.run(async move { apply_changes(&files, changes, &spec).await });
-        let outcome = self.canceller.guard(work).await?;
-        for add in outcome.written() {
-            self.transaction.note_file(object_path(&prefix, &add.path)?);
-        }
-        Ok(outcome)
+        self.canceller.guard(work).await
     }
 }
 

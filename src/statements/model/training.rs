@@ -20,7 +20,6 @@ use chrono::{DateTime, Utc};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
-use object_store::path::Path;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -116,11 +115,10 @@ impl Training<'_, '_> {
     async fn run(&self, make_default: bool) -> Result<()> {
         let cx = self.cx;
         let trained = fit(cx, cx.transaction, self.recipe, self.planned).await?;
+        let store = cx.services().warehouse.store();
         let saved =
-            registry::save(&cx.services().warehouse, &self.model.id, &trained.model).await?;
-        for file in &saved.files {
-            cx.transaction.note_file(Path::from(format!("{}/{}", saved.path, file.name)));
-        }
+            registry::save(&store, cx.transaction.new_files(), &self.model.id, &trained.model)
+                .await?;
         let version = self.version(&trained, &saved)?;
         let outcome = Outcome {
             status: "finished",

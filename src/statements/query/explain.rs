@@ -1,6 +1,6 @@
 //! EXPLAIN [ANALYZE] [VERBOSE] query: the plan, and what running it cost.
 
-use super::select::parse_query;
+use super::select::{parameter_types, parse_query};
 use crate::error::{Error, Result};
 use crate::parser::{Cursor, Options, TokenSlice};
 use crate::planner::{Planned, watched};
@@ -88,8 +88,10 @@ impl Statement for Explain {
         Kind::Read
     }
 
-    async fn describe(&self, _: &Describe<'_>) -> Result<Description> {
-        Ok(Description::rows(schema()))
+    async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
+        let planned = cx.planner().plan(&self.slice, self.query.clone(), cx.parameters).await?;
+        let parameters = parameter_types(&planned, &cx.parameters.types)?;
+        Ok(Description { columns: Some(schema()), parameters })
     }
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::parser::{Cursor, TokenSlice};
 use crate::planner::Planned;
 use crate::sqlstate::SqlState;
+use crate::statements::session::set_config;
 use crate::statements::table::{delete, insert, update};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use arrow::datatypes::DataType;
@@ -114,7 +115,9 @@ impl Statement for Select {
     }
 
     async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
-        let planned = cx.planner().plan(cx.slice, self.query.clone(), cx.parameters).await?;
+        let mut query = self.query.clone();
+        set_config::take(&mut query)?;
+        let planned = cx.planner().plan(cx.slice, query, cx.parameters).await?;
         Ok(Description {
             columns: Some(planned.schema()),
             parameters: parameter_types(&planned, &cx.parameters.types)?,
@@ -122,7 +125,12 @@ impl Statement for Select {
     }
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
-        let planned = cx.planner().plan(cx.slice, self.query.clone(), cx.parameters).await?;
+        let mut query = self.query.clone();
+        let settings = set_config::take(&mut query)?;
+        let planned = cx.planner().plan(cx.slice, query, cx.parameters).await?;
+        for call in settings {
+            call.execute(cx)?;
+        }
         Ok(Response::Rows {
             schema: planned.schema(),
             stream: planned.stream(cx.services(), cx.canceller).await?,

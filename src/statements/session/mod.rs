@@ -3,5 +3,6 @@
 pub mod discard;
 pub mod reset;
 pub mod set;
+pub mod set_config;
 pub mod show;
 pub mod transaction;

@@ -7,7 +7,6 @@ use crate::delta::actions::Action;
 use crate::delta::changes::{
     ChangeKind, ChangeOutcome, ChangeSpec, DuplicatePolicy, Materialize, apply_changes,
 };
-use crate::delta::location::object_path;
 use crate::delta::scan::{DeltaTableScan, FILE_COLUMN, ROW_COLUMN, ScanOptions};
 use crate::error::Result;
 use crate::features;
@@ -141,8 +140,7 @@ pub async fn carry_out(
     change: Change,
 ) -> Result<ChangeOutcome> {
     let table = &target.table;
-    let write_target = rows::target(cx.services(), table)?;
-    let prefix = write_target.prefix.clone();
+    let write_target = rows::target(cx.services(), cx.transaction, table)?;
     let is_merge = matches!(change.kind, ChangeKind::Merge);
     let spec = ChangeSpec {
         checks: rows::checks(&cx.planner(), table).await?,
@@ -173,9 +171,6 @@ pub async fn carry_out(
     let files = target.scan.files().to_vec();
     let work = cx.services().run(async move { apply_changes(&files, stream, &spec).await });
     let outcome = cx.canceller.guard(work).await?;
-    for add in outcome.written() {
-        cx.transaction.note_file(object_path(&prefix, &add.path)?);
-    }
     let removed = outcome.actions.iter().filter(|a| matches!(a, Action::Remove(_))).count();
     let added = outcome.written().count();
     let table_change = TableChange {

@@ -355,7 +355,7 @@ impl Copy {
         let decoder =
             CopyDecoder::new(table.name.name.clone(), columns, self.options.clone(), &settings)?;
         let format = i8::from(self.options.format == CopyFormat::Binary);
-        Loader::start(&cx.planner(), table, places, decoder, format).await
+        Loader::start(cx, table, places, decoder, format).await
     }
 
     async fn copy_parquet(
@@ -486,26 +486,23 @@ struct Loader {
     sender: mpsc::Sender<RecordBatch>,
     writing: AbortOnDropHandle<Result<Vec<crate::delta::actions::Add>>>,
     services: Arc<Services>,
-    prefix: object_store::path::Path,
     /// A feature table's rows, which replace others by key at the end.
     upserts: Option<(Environment, Vec<RecordBatch>)>,
 }
 
 impl Loader {
     async fn start(
-        planner: &Planner<'_>,
+        cx: &Execution<'_>,
         table: Arc<Table>,
         places: Vec<usize>,
         decoder: CopyDecoder,
         format: i8,
     ) -> Result<Self> {
-        let environment = planner.environment;
-        let services = environment.services.clone();
+        let services = cx.services().clone();
         let columns = places.len();
-        let arrange = Arrange::new(planner, &table, places).await?;
-        let target = rows::target(&services, &table)?;
-        let checks = rows::checks(planner, &table).await?;
-        let prefix = target.prefix.clone();
+        let arrange = Arrange::new(&cx.planner(), &table, places).await?;
+        let target = rows::target(&services, cx.transaction, &table)?;
+        let checks = rows::checks(&cx.planner(), &table).await?;
         let (sender, mut receiver) = mpsc::channel::<RecordBatch>(2);
         let batches = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|b| b.map(Ok)));
         let stream = Box::pin(RecordBatchStreamAdapter::new(arrange.schema.clone(), batches));
@@ -514,19 +511,8 @@ impl Loader {
                 .compute()
                 .spawn(async move { writer::write(checks.stream(stream), &target).await }),
         );
-        let upserts = table.feature.is_some().then(|| (environment.clone(), Vec::new()));
-        Ok(Self {
-            table,
-            decoder,
-            arrange,
-            format,
-            columns,
-            sender,
-            writing,
-            services,
-            prefix,
-            upserts,
-        })
+        let upserts = table.feature.is_some().then(|| (cx.environment.clone(), Vec::new()));
+        Ok(Self { table, decoder, arrange, format, columns, sender, writing, services, upserts })
     }
 
     async fn send(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -566,15 +552,12 @@ impl Loader {
             )
             .await;
         }
-        let Self { sender, writing, table, prefix, services, .. } = self;
+        let Self { sender, writing, table, services, .. } = self;
         drop(sender);
         let adds = writing
             .await
             .map_err(|e| Error::internal(format!("the writer of a COPY ended early: {e}")))??;
         drop(services);
-        for add in &adds {
-            transaction.note_file(crate::delta::location::object_path(&prefix, &add.path)?);
-        }
         rows::append(transaction, &table, adds, "Append")
     }
 }

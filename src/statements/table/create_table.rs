@@ -10,15 +10,18 @@ use crate::error::{Error, Notice, Result};
 use crate::parser::{Cursor, OptionValue, Options, TokenSlice};
 use crate::planner::Planned;
 use crate::sqlstate::SqlState;
-use crate::statements::query::select::parse_query;
-use crate::statements::{Execution, Kind, Response, Statement};
+use crate::statements::query::select::{parameter_types, parse_query};
+use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use crate::warehouse::{ReadSet, TableChange};
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use serde_json::json;
-use sqlparser::ast::{ColumnDef, Query, TableConstraint};
+use sqlparser::ast::{
+    ColumnDef, Expr as SqlExpr, Query, TableConstraint, Value, visit_expressions,
+};
 use sqlparser::tokenizer::Token;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// CREATE TABLE.
@@ -205,6 +208,16 @@ impl Statement for CreateTable {
         Kind::Write
     }
 
+    async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
+        // A query that fails says so when it runs: IF NOT EXISTS may not need it.
+        let Some((query, slice)) = self.query.as_ref().filter(|(q, _)| has_parameters(q)) else {
+            return Ok(Description::default());
+        };
+        let planned = cx.planner().plan(slice, query.clone(), cx.parameters).await?;
+        let parameters = parameter_types(&planned, &cx.parameters.types)?;
+        Ok(Description { columns: None, parameters })
+    }
+
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
         let place = |e: Error| e.position_or(Some(self.position));
         let name = names::new_name(cx, &self.name).map_err(place)?;
@@ -248,6 +261,15 @@ impl Statement for CreateTable {
         self.register(cx, table, old, rows.as_ref().map(|(_, n)| *n), rows.map(|(adds, _)| adds))
             .await
     }
+}
+
+/// Whether a query names `$1`, `$2`, …
+fn has_parameters(query: &Query) -> bool {
+    let found = visit_expressions(query, |e| match e {
+        SqlExpr::Value(v) if matches!(v.value, Value::Placeholder(_)) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 fn already_there(name: &QualifiedName) -> Error {
@@ -451,7 +473,7 @@ fn refuse_change_feed(properties: &BTreeMap<String, String>) -> Result<()> {
 /// # Errors
 /// What is wrong with one; 42804 for one of another type.
 pub async fn check_definition(cx: &Execution<'_>, table: &Table) -> Result<()> {
-    rows::target(cx.services(), table)?;
+    rows::target(cx.services(), cx.transaction, table)?;
     for Check { name, expression } in &table.checks {
         let over = Some((table.name.name.as_str(), table.schema()));
         let planned = cx.planner().expressions(&[expression], over).await;

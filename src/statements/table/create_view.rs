@@ -157,6 +157,7 @@ impl CreateView {
             query: self.query_slice.text().to_owned(),
             search_path: cx.environment.search_path.clone(),
             columns,
+            renamed: !self.columns.is_empty(),
             depends_on: planned.reads.direct.iter().cloned().collect(),
             owner: cx.environment.role.clone(),
         })

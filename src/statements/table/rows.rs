@@ -3,7 +3,6 @@
 use crate::catalog::{Column, Table};
 use crate::delta::actions::{Action, Add};
 use crate::delta::constraints::TableChecks;
-use crate::delta::location::object_path;
 use crate::delta::stats::num_records;
 use crate::delta::writer::{self, WriteTarget};
 use crate::error::{Error, Result};
@@ -21,9 +20,14 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// 22023 for a bad table property.
-pub fn target(services: &Services, table: &Table) -> Result<WriteTarget> {
+pub fn target(
+    services: &Services,
+    transaction: &Transaction,
+    table: &Table,
+) -> Result<WriteTarget> {
     let location = services.warehouse.location(table)?;
-    WriteTarget::new(table, services.warehouse.store(), location.prefix)
+    let target = WriteTarget::new(table, services.warehouse.store(), location.prefix)?;
+    Ok(WriteTarget { new_files: transaction.new_files().clone(), ..target })
 }
 
 /// A table's constraints, planned.
@@ -87,16 +91,11 @@ pub async fn write(
     table: &Table,
     rows: SendableRecordBatchStream,
 ) -> Result<Vec<Add>> {
-    let target = target(&environment.services, table)?;
+    let target = target(&environment.services, transaction, table)?;
     let checks = checks(&Planner::new(environment, transaction), table).await?;
-    let prefix = target.prefix.clone();
     let work =
         environment.services.run(async move { writer::write(checks.stream(rows), &target).await });
-    let adds = canceller.guard(work).await?;
-    for add in &adds {
-        transaction.note_file(object_path(&prefix, &add.path)?);
-    }
-    Ok(adds)
+    canceller.guard(work).await
 }
 
 /// The rows of files that were written just now.

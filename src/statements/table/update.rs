@@ -5,13 +5,13 @@ use super::{columns, insert::default_of, rows};
 use crate::catalog::{Column, SqlType, Table};
 use crate::delta::changes::{ChangeKind, DuplicatePolicy};
 use crate::error::{Error, Result};
-use crate::parser::TokenSlice;
+use crate::parser::{TokenSlice, object_name};
 use crate::planner::{Parameters, Planned, Planner, row_of, select};
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parameter_types;
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use sqlparser::ast::{
-    self, Assignment, AssignmentTarget, Expr, ObjectName, Query, TableWithJoins,
+    self, Assignment, AssignmentTarget, Expr, ObjectName, Query, Spanned, TableWithJoins,
     UpdateTableFromKind, Value, With,
 };
 use std::sync::Arc;
@@ -155,6 +155,7 @@ impl Update {
             }
             _ => e,
         })?;
+        refuse_qualified(slice, table, &names)?;
         refuse_key_change(slice, table, &places)?;
         let mut items: Vec<(Expr, String)> =
             target.row_ids().into_iter().map(|(e, name)| (e, name.to_owned())).collect();
@@ -186,6 +187,18 @@ impl Update {
         from.extend(self.from.clone());
         Query { with: self.with.clone(), ..select(items, from, self.selection.clone()) }
     }
+}
+
+/// `SET t.a = …`: what is set are columns of the target alone.
+fn refuse_qualified(slice: &TokenSlice, table: &Table, names: &[ObjectName]) -> Result<()> {
+    let Some(name) = names.iter().find(|name| name.0.len() > 1) else { return Ok(()) };
+    let qualifier = object_name(name).remove(0);
+    let message =
+        format!("column \"{qualifier}\" of relation \"{}\" does not exist", table.name.name);
+    Err(Error::new(SqlState::UndefinedColumn, message)
+        .column(qualifier)
+        .hint("SET target columns cannot be qualified with the relation name.")
+        .position_or(slice.position(name.span().start)))
 }
 
 /// Refuses to set columns of a feature table's key; UPDATE and MERGE do.

@@ -76,6 +76,7 @@ fn view(schema: &str, name: &str, query: &str, columns: Vec<Column>) -> CatalogO
             query: query.into(),
             search_path: vec!["public".into()],
             columns,
+            renamed: false,
             depends_on: Vec::new(),
             owner: "cenote".into(),
         }),

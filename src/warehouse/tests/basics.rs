@@ -94,7 +94,7 @@ async fn empty_work_commits_without_a_record_and_rollback_deletes_files() {
     let file = object_store::path::Path::from(format!("{}/data.parquet", a.path));
     use object_store::ObjectStoreExt;
     warehouse.store().put(&file, "rows".into()).await.expect("written");
-    txn.note_file(file);
+    txn.new_files().note(file);
     txn.change(&a.id, insert("data.parquet")).expect("changes");
     txn.rollback().await;
     assert!(!dir.path().join(&a.path).join("data.parquet").exists());
@@ -206,6 +206,7 @@ async fn oids_are_final_after_commit_and_references_follow_them() {
         query: "select 1".into(),
         search_path: vec![],
         columns: vec![],
+        renamed: false,
         depends_on: on,
         owner: "ada".into(),
     };

@@ -60,7 +60,7 @@ async fn a_put_below_the_floor_is_no_commit() {
     let file = object_store::path::Path::from(format!("{}/mine", a.path));
     use object_store::ObjectStoreExt;
     slow.store().put(&file, "rows".into()).await.expect("written");
-    txn.note_file(file);
+    txn.new_files().note(file);
     txn.change(&a.id, insert("mine")).expect("changes");
     let committing = tokio::spawn(commit(txn));
     gate.reached().await;

@@ -104,6 +104,7 @@ fn act(name: &str) -> Act {
                 query: "select * from t".into(),
                 search_path: vec![],
                 columns: vec![],
+                renamed: false,
                 depends_on: vec![crate::catalog::Dependency::Table(t.id.clone())],
                 owner: "ada".into(),
             }),

@@ -165,7 +165,7 @@ async fn copy_in_the_extended_protocol() {
     while let Some(piece) = rows.next().await {
         bytes += piece.unwrap().len();
     }
-    assert_eq!(bytes, 19 + 30_000 * (2 + 4 + 8) + 2);
+    assert_eq!(bytes, 19 + 30_000 * (2 + 4 + 4) + 2);
     assert_eq!(client.query_one("SELECT 1::int", &[]).await.unwrap().get::<_, i32>(0), 1);
 }
 
