@@ -259,8 +259,10 @@ fn from_schema(error: &SchemaError) -> Error {
                 !valid_fields.iter().any(named)
             };
             // The aliases under which DataFusion joins what stood in a condition.
-            let joined =
-                |r: &TableReference| r.table().starts_with("__") && r.table().contains("_sq");
+            let joined = |r: &TableReference| {
+                r.table().starts_with("__cenote_")
+                    || (r.table().starts_with("__") && r.table().contains("_sq"))
+            };
             if field.relation.as_ref().is_some_and(joined)
                 || valid_fields.iter().any(|c| c.relation.as_ref().is_some_and(joined))
             {

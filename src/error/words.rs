@@ -146,6 +146,10 @@ pub(super) fn planned(message: &str) -> Option<Error> {
         );
         return Some(Error::new(SqlState::GroupingError, message));
     }
+    if lower.contains("null_aware anti join") {
+        let what = "NOT IN over a subquery that depends on the outer row, in this form";
+        return Some(Error::unsupported(what, "Use NOT EXISTS."));
+    }
     let (code, text) = if lower.starts_with("limit must be") {
         (SqlState::InvalidRowCountInLimit, "LIMIT must not be negative".to_owned())
     } else if lower.starts_with("offset must be") {

@@ -25,6 +25,7 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 /// Integer `+ - *` and negation fail on overflow.
@@ -85,13 +86,38 @@ fn check(
         }
         other => return Ok(Transformed::no(other)),
     };
-    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function.clone(), arguments))))
+    let function = match is_deep(&arguments, PLAIN_DEPTH) {
+        true => Checked::deep(function.name(), &arguments),
+        false => function.clone(),
+    };
+    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))))
 }
 
-static ADD: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_add", "+"));
-static SUBTRACT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_subtract", "-"));
-static MULTIPLY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_multiply", "*"));
-static NEGATE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf("checked_negate", "neg"));
+/// Operations in one another whose names are spelled out.
+const PLAIN_DEPTH: usize = 8;
+
+/// Whether more than so many checked operations stand in one another.
+fn is_deep(arguments: &[Expr], depth: usize) -> bool {
+    arguments.iter().any(|argument| match argument {
+        Expr::ScalarFunction(inner) if Checked::operator(inner.name()).is_some() => {
+            depth == 0 || is_deep(&inner.args, depth - 1)
+        }
+        _ => false,
+    })
+}
+
+static ADD: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf(&OPERATIONS[0], None));
+static SUBTRACT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf(&OPERATIONS[1], None));
+static MULTIPLY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf(&OPERATIONS[2], None));
+static NEGATE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Checked::udf(&OPERATIONS[3], None));
+
+/// The functions' names and their operators.
+const OPERATIONS: [(&str, &str); 4] = [
+    ("checked_add", "+"),
+    ("checked_subtract", "-"),
+    ("checked_multiply", "*"),
+    ("checked_negate", "neg"),
+];
 
 /// One checked operation over two arguments of the same integer type, or one.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -99,18 +125,46 @@ struct Checked {
     name: &'static str,
     operator: &'static str,
     signature: Signature,
+    /// What tells it from others, in the place of its arguments' names. DataFusion spells an expression's
+    /// name whenever it asks for its type, at every level of it: the time for many operators in one another
+    /// would grow with the cube of their number.
+    digest: Option<u64>,
 }
 
 impl Checked {
-    fn udf(name: &'static str, operator: &'static str) -> Arc<ScalarUDF> {
+    fn udf((name, operator): &(&'static str, &'static str), digest: Option<u64>) -> Arc<ScalarUDF> {
         let signature = Signature::variadic_any(Volatility::Immutable);
-        Arc::new(ScalarUDF::new_from_impl(Self { name, operator, signature }))
+        Arc::new(ScalarUDF::new_from_impl(Self { name, operator, signature, digest }))
+    }
+
+    /// The operation of this name, if it is one of these.
+    fn operator(name: &str) -> Option<&'static (&'static str, &'static str)> {
+        OPERATIONS.iter().find(|(known, _)| *known == name)
+    }
+
+    /// The function of this name for arguments that are many operations in one another.
+    fn deep(name: &str, arguments: &[Expr]) -> Arc<ScalarUDF> {
+        let mut hasher = DefaultHasher::new();
+        arguments.hash(&mut hasher);
+        let operation = Self::operator(name).unwrap_or(&OPERATIONS[0]);
+        Self::udf(operation, Some(hasher.finish()))
     }
 }
 
 impl ScalarUDFImpl for Checked {
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
+        Ok(match self.digest {
+            Some(digest) => format!("{}(#{digest:016x})", self.name),
+            None => {
+                let names: Vec<String> =
+                    arguments.iter().map(|argument| argument.schema_name().to_string()).collect();
+                format!("{}({})", self.name, names.join(","))
+            }
+        })
     }
 
     fn signature(&self) -> &Signature {

@@ -12,6 +12,7 @@
 
 use super::ast::{self, identifier};
 use super::rewrite::call;
+use crate::catalog::SqlType;
 use crate::parser::{fold_ident, object_name};
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, TableAlias, TableAliasColumnDef, TableFactor,
@@ -123,22 +124,41 @@ fn expressions(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
     arguments.iter().map(plain).collect()
 }
 
-/// A literal that PostgreSQL takes for an integer.
+/// A constant that PostgreSQL takes for an integer.
 pub(super) fn is_integer(expr: &Expr) -> bool {
-    whole(expr).is_some_and(|n| i32::try_from(n).is_ok())
+    whole(expr) == Some(Whole::Integer)
 }
 
-/// A literal that PostgreSQL takes for an integer or a bigint.
+/// A constant that PostgreSQL takes for an integer or a bigint.
 fn is_whole(expr: &Expr) -> bool {
     whole(expr).is_some()
 }
 
-fn whole(expr: &Expr) -> Option<i64> {
+#[derive(PartialEq, Eq)]
+enum Whole {
+    Integer,
+    Bigint,
+}
+
+fn whole(expr: &Expr) -> Option<Whole> {
     match expr {
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => whole(expr),
         Expr::Nested(inner) => whole(inner),
+        Expr::Cast { expr, data_type, .. } => {
+            let known = whole(expr)?;
+            match super::sql_type_of(data_type).ok()? {
+                SqlType::SmallInt | SqlType::Integer => {
+                    (known == Whole::Integer).then_some(Whole::Integer)
+                }
+                SqlType::BigInt => Some(Whole::Bigint),
+                _ => None,
+            }
+        }
         Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) => digits.parse().ok(),
+            Value::Number(digits, _) => {
+                let number: i64 = digits.parse().ok()?;
+                Some(if i32::try_from(number).is_ok() { Whole::Integer } else { Whole::Bigint })
+            }
             _ => None,
         },
         _ => None,

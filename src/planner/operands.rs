@@ -81,7 +81,7 @@ pub(super) fn typed(expr: Expr, schema: &dyn ExprSchema) -> Result<Transformed<E
             Expr::Cast(cast) => types::bare_numeric(cast, schema),
             other => merged_lists(other),
         };
-        let expr = peers_of_bytes(maybe_absent(expr), schema);
+        let expr = peers_of_bytes(by_length(maybe_absent(places(expr)), schema), schema);
         let expr = untyped_operands(expr, schema);
         let expr = spelled_booleans(double_arguments(expr, schema), schema);
         functions::refuse_mixed(&expr, schema)?;
@@ -182,6 +182,37 @@ fn maybe_absent(expr: Expr) -> Expr {
 }
 
 static NULLABLE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(functions::nullable);
+
+/// DataFusion turns `(array_agg(x ORDER BY y))[1]` into nth_value, whose place must be a bigint.
+fn places(expr: Expr) -> Expr {
+    match expr {
+        Expr::AggregateFunction(mut call) if call.func.name() == "nth_value" => {
+            if let Some(Expr::Literal(ScalarValue::Int32(Some(n)), _)) = call.params.args.get(1) {
+                call.params.args[1] = lit(i64::from(*n));
+            }
+            Expr::AggregateFunction(call)
+        }
+        other => other,
+    }
+}
+
+/// Intervals, and differences of times, have no order in DataFusion's frames: their lengths do.
+fn by_length(expr: Expr, schema: &dyn ExprSchema) -> Expr {
+    let mut expr = expr;
+    if let Expr::WindowFunction(window) = &mut expr {
+        for key in &mut window.params.order_by {
+            let length = match key.expr.get_type(schema) {
+                Ok(DataType::Interval(_)) => {
+                    functions::interval_key().call(vec![std::mem::take(&mut key.expr)])
+                }
+                Ok(DataType::Duration(_)) => cast(std::mem::take(&mut key.expr), DataType::Int64),
+                _ => continue,
+            };
+            key.expr = length;
+        }
+    }
+    expr
+}
 
 /// DataFusion has no frames by the values of bytea. Without distances, those by groups of peers are
 /// the same.

@@ -13,8 +13,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
 use sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, LimitClause, ObjectName, ObjectNamePart, Query, Spanned, TableFactor,
-    TableVersion, Value, VisitMut, VisitorMut, visit_expressions,
+    FunctionArguments, Ident, LimitClause, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr,
+    Spanned, TableFactor, TableVersion, Value, VisitMut, VisitorMut, visit_expressions,
 };
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -196,6 +196,9 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        if let Some(failure) = quoted_alias(&mut query.body) {
+            return ControlFlow::Break(failure);
+        }
         super::values::spread(&mut query.body);
         super::membership::spell_out(&mut query.body);
         self.row_counts(query);
@@ -236,6 +239,38 @@ impl VisitorMut for Rewriter<'_> {
             Err(failure) => ControlFlow::Break(failure),
         }
     }
+}
+
+/// `'a' 'b'`: sqlparser takes a text behind an expression for its name. On another line it goes on with the
+/// text before it, and is a mistake elsewhere.
+fn quoted_alias(body: &mut SetExpr) -> Option<Failure> {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { left, right, .. } => {
+            return quoted_alias(left).or_else(|| quoted_alias(right));
+        }
+        _ => return None,
+    };
+    for item in &mut select.projection {
+        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
+        if alias.quote_style != Some('\'') {
+            continue;
+        }
+        let (text, span) = (alias.value.clone(), alias.span);
+        if let Expr::Value(value) = expr
+            && let Value::SingleQuotedString(first) = &mut value.value
+            && value.span.end.line < span.start.line
+        {
+            first.push_str(&text);
+            *item = SelectItem::UnnamedExpr(expr.clone());
+            continue;
+        }
+        let message = format!("syntax error at or near \"'{text}'\"");
+        let error = Error::new(SqlState::SyntaxError, message)
+            .hint("A column's name is written without quotes, or in double quotes.");
+        return Some(Box::new((error, span)));
+    }
+    None
 }
 
 impl Rewriter<'_> {

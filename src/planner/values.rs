@@ -1,7 +1,13 @@
-//! VALUES with subqueries, which DataFusion plans but cannot run: they become `SELECT … UNION ALL SELECT …`.
+//! VALUES as DataFusion can take them.
+//!
+//! Rows with subqueries, which it plans but cannot run, become `SELECT … UNION ALL SELECT …`. Untyped literals
+//! take the type that another row of their column says, and a cast of a number to `numeric` is the number.
 
 use super::select_ast::select;
-use sqlparser::ast::{Expr, Query, SetExpr, SetOperator, SetQuantifier, Visit, Visitor};
+use sqlparser::ast::{
+    CastKind, DataType, ExactNumberInfo, Expr, Query, SetExpr, SetOperator, SetQuantifier, Value,
+    Visit, Visitor,
+};
 use std::ops::ControlFlow;
 
 /// Rewrites a query's own VALUES; those of its subqueries are the caller's to find.
@@ -17,8 +23,56 @@ pub(super) fn spread(body: &mut SetExpr) {
             let rows = std::mem::take(&mut values.rows);
             *body = all_of(rows.into_iter().map(|row| select_of(row.content)).collect());
         }
+        SetExpr::Values(values) => {
+            let width = values.rows.first().map_or(0, |row| row.content.len());
+            for place in 0..width {
+                let cells = values.rows.iter_mut().filter_map(|row| row.content.get_mut(place));
+                type_cells(cells.collect());
+            }
+        }
         _ => {}
     }
+}
+
+/// One column's cells.
+fn type_cells(mut cells: Vec<&mut Expr>) {
+    for cell in &mut cells {
+        if let Some(number) = plain_numeric(cell) {
+            **cell = number;
+        }
+    }
+    let said = cells.iter().find_map(|cell| match &**cell {
+        Expr::Cast { data_type, .. } => Some(data_type.clone()),
+        Expr::TypedString(typed) => Some(typed.data_type.clone()),
+        Expr::Value(value) => matches!(value.value, Value::Boolean(_)).then_some(DataType::Boolean),
+        _ => None,
+    });
+    let Some(data_type) = said.filter(|t| !matches!(t, DataType::Text | DataType::Varchar(_)))
+    else {
+        return;
+    };
+    for cell in cells {
+        let is_untyped = matches!(&*cell, Expr::Value(value)
+            if matches!(value.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_)));
+        if is_untyped {
+            let expr = Box::new(cell.clone());
+            let data_type = data_type.clone();
+            *cell =
+                Expr::Cast { kind: CastKind::Cast, expr, data_type, format: None, array: false };
+        }
+    }
+}
+
+/// `1.5::numeric` is `1.5`: a cast without a precision keeps the digits.
+fn plain_numeric(cell: &Expr) -> Option<Expr> {
+    let Expr::Cast { expr, data_type, .. } = cell else { return None };
+    let is_bare = matches!(
+        data_type,
+        DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None)
+    );
+    let Expr::Value(value) = expr.as_ref() else { return None };
+    let Value::Number(digits, _) = &value.value else { return None };
+    (is_bare && digits.contains('.') && !digits.contains(['e', 'E'])).then(|| expr.as_ref().clone())
 }
 
 fn select_of(row: Vec<Expr>) -> SetExpr {

@@ -22,7 +22,7 @@ use crate::format::{EncodeSettings, arrow_type_of, pg_type_of};
 use crate::parser::Script;
 use crate::planner::{CATALOG, Canceller, Environment, Parameters};
 use crate::sqlstate::SqlState;
-use crate::statements::{self, Describe, Execution, IfLost, Kind, Parsed};
+use crate::statements::{self, Describe, Execution, IfCommitted, IfLost, Kind, Parsed};
 use crate::warehouse::{CommitInfo, Transaction};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -93,6 +93,7 @@ pub struct Session {
     statements: Statements,
     block: Block,
     if_lost: IfLost,
+    if_committed: IfCommitted,
 }
 
 impl Session {
@@ -140,6 +141,7 @@ impl Session {
             statements: Statements::default(),
             block: Block::default(),
             if_lost: IfLost::default(),
+            if_committed: IfCommitted::default(),
         };
         Ok((session, receiver))
     }
@@ -307,6 +309,7 @@ impl Session {
                 Ok(response) => response,
                 Err(error) => {
                     self.if_lost.take();
+                    self.if_committed.take();
                     transaction::roll_back(transaction).await;
                     return Err(error);
                 }
@@ -351,6 +354,7 @@ impl Session {
             in_block: self.block.is_open(),
             prepared: &mut self.statements,
             if_lost: &self.if_lost,
+            if_committed: &self.if_committed,
         };
         let result = parsed.statement.execute(&mut cx).await;
         if result.is_err() {
@@ -370,7 +374,7 @@ impl Session {
             CommitInfo { statement: statement.to_owned(), retriable, ..CommitInfo::default() };
         let transaction = Arc::into_inner(transaction)
             .ok_or_else(|| Error::internal("a transaction is still in use at its COMMIT"))?;
-        let aftermath = self.if_lost.take();
+        let (aftermath, tidings) = (self.if_lost.take(), self.if_committed.take());
         let committed = match transaction.commit(info).await {
             Ok(committed) => committed,
             Err(error) => {
@@ -383,8 +387,9 @@ impl Session {
                 return Err(error);
             }
         };
-        for warning in committed.warnings {
-            let _ = self.notices.send(warning);
+        let told = tidings.into_iter().filter_map(|tell| tell(committed.snapshot.catalog()));
+        for notice in told.chain(committed.warnings) {
+            let _ = self.notices.send(notice);
         }
         self.engine.maintain_later();
         Ok(())

@@ -169,6 +169,7 @@ impl Session {
         if let Some(begun) = self.close_block() {
             self.go_back_to(begun.settings);
             self.if_lost.take();
+            self.if_committed.take();
             roll_back(begun.transaction).await;
         }
     }

@@ -14,6 +14,7 @@ pub mod table;
 
 pub use dispatch::parse;
 
+use crate::catalog::CatalogState;
 use crate::config::Settings;
 use crate::error::{Error, Notice, Result, Severity};
 use crate::format::CopyOptions;
@@ -153,6 +154,27 @@ pub struct Execution<'a> {
     pub prepared: &'a mut dyn PreparedStatements,
     /// What is to be done if the transaction loses at its commit.
     pub if_lost: &'a IfLost,
+    /// What is to be said once the transaction has committed.
+    pub if_committed: &'a IfCommitted,
+}
+
+/// What can be told of the warehouse only once a transaction has committed.
+#[derive(Default)]
+pub struct IfCommitted(Mutex<Vec<Tidings>>);
+
+/// A notice about the catalog right after the commit.
+pub type Tidings = Box<dyn FnOnce(&CatalogState) -> Option<Notice> + Send>;
+
+impl IfCommitted {
+    /// Adds a notice.
+    pub fn push(&self, tidings: Tidings) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(tidings);
+    }
+
+    /// The notices so far, which are then forgotten.
+    pub fn take(&self) -> Vec<Tidings> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Work for the case that a transaction's commit is refused: what must be known although nothing of it stands.

@@ -85,6 +85,9 @@ pub(super) fn check(
         };
         return Err(conflict(&what, "was changed", winner, seq));
     }
+    if let Some(id) = keys::renumbered(mine.keys, &winner.ops) {
+        return Err(conflict(&format!("model {id}"), "got another version", winner, seq));
+    }
     for (id, access) in &mine.tables {
         if !access.changes.is_empty() && winner.keys.contains(&keys::write(&keys::table(id))) {
             return Err(conflict(&format!("table {}", name(id)), "was changed", winner, seq));

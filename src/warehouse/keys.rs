@@ -57,6 +57,21 @@ pub(super) fn clash<'a>(mine: &[String], theirs: &'a [String]) -> Option<&'a str
         .map(thing)
 }
 
+/// The thing that the numbers of a model's versions are: whoever relies on them was told one before the commit.
+pub(super) fn version_numbers(id: &str) -> String {
+    format!("model-versions:{id}")
+}
+
+/// A model whose next version, which someone was told the number of, is another one now.
+pub(super) fn renumbered<'a>(mine: &[String], theirs: &'a [CatalogOp]) -> Option<&'a str> {
+    theirs.iter().find_map(|op| match op {
+        CatalogOp::AddModelVersion { id, .. } => {
+            mine.contains(&read(&version_numbers(id))).then_some(id.as_str())
+        }
+        _ => None,
+    })
+}
+
 /// The keys of one operation on a catalog.
 pub(super) fn of(op: &CatalogOp, before: &CatalogState) -> Vec<String> {
     match op {

@@ -121,6 +121,30 @@ impl Log {
         Ok(present)
     }
 
+    /// The same at a start, where a record that was lost must not be taken for the log's end; 0 for no record at all.
+    ///
+    /// # Errors
+    /// XX001 if there are records behind one that is missing.
+    pub(super) async fn whole_head_from(&self, known: u64) -> Result<u64> {
+        let mut head = self.head_from(known).await?;
+        loop {
+            let behind = self
+                .store
+                .list_with_offset(Some(&Path::from(LOG_FOLDER)), &key(head))
+                .try_any(|found| std::future::ready(is_record(&found.location)))
+                .await?;
+            if !behind {
+                return Ok(head);
+            }
+            // Others may have committed since the head was found.
+            let next = self.head_from(head).await?;
+            if next == head {
+                return Err(missing(head + 1));
+            }
+            head = next;
+        }
+    }
+
     /// Puts a record's bytes under its key, if nothing is there.
     pub(super) async fn put(&self, seq: u64, bytes: Bytes) -> object_store::Result<()> {
         self.store.put_opts(&key(seq), bytes.into(), PutMode::Create.into()).await.map(|_| ())
@@ -141,6 +165,11 @@ impl Log {
             .max()
             .unwrap_or(0))
     }
+}
+
+fn is_record(path: &Path) -> bool {
+    let number = path.filename().and_then(|name| name.strip_suffix(".json"));
+    number.is_some_and(|n| n.len() == 20 && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 pub(super) fn missing(seq: u64) -> Error {

@@ -2,7 +2,7 @@
 
 use super::clock::{Clock, SystemClock};
 use super::fold::Fold;
-use super::log::{self, LOG_FOLDER, Log};
+use super::log::{LOG_FOLDER, Log};
 use super::refresh::Recent;
 use super::tables::TableCache;
 use super::{checkpoint, genesis};
@@ -98,10 +98,7 @@ impl Warehouse {
         put_if_absent_test(store.as_ref(), &Path::from("_cenote/probe")).await?;
         let log = Log { store, durable };
         let (fold, watermarks) = checkpoint::newest(&log, u64::MAX).await?.unwrap_or_default();
-        if fold.seq == 0
-            && !log::exists(log.store.as_ref(), &log::key(1)).await?
-            && log.floor().await? == 0
-        {
+        if fold.seq == 0 && log.floor().await? == 0 && log.whole_head_from(0).await? == 0 {
             create(&log, &options).await?;
         }
         let warehouse = start(log, options, fold, watermarks).await?;
@@ -220,6 +217,12 @@ async fn start(
     }
     // Records behind the checkpoint are made durable before they count; what it holds is durable.
     let fold = warehouse.refresh().await?;
+    // A record that was lost is not the log's end: what is written there would fork it.
+    if let Err(error) = warehouse.log.whole_head_from(fold.seq).await
+        && warehouse.log.floor().await? <= fold.seq + 1
+    {
+        return Err(error);
+    }
     warehouse.id.clone_from(&fold.warehouse);
     Ok(warehouse)
 }

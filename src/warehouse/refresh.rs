@@ -173,7 +173,7 @@ impl Warehouse {
     }
 
     async fn fold_to_head(&self, fold: Fold) -> Result<Arc<Fold>> {
-        let head = self.log.head_from(fold.seq).await?;
+        let head = self.log.whole_head_from(fold.seq).await?;
         self.fold_range(fold, head).await
     }
 

@@ -199,6 +199,11 @@ impl Transaction {
         self.read_key(&keys::table(id));
     }
 
+    /// Relies on the number that a model's new version has got so far.
+    pub fn rely_on_version_number(&self, model: &str) {
+        self.read_key(&keys::version_numbers(model));
+    }
+
     /// Relies on a thing of a free name; conflicts with a winner's [`conflict_key`](Self::conflict_key).
     pub fn read_key(&self, thing: &str) {
         self.work().keys.push(keys::read(thing));

@@ -252,7 +252,7 @@ fn a_portal_gives_as_many_rows_as_are_asked_for() {
         let portal = transaction
             .bind(
                 "SELECT n FROM generate_series(1, 20) AS t(n) WHERE n <= $1 ORDER BY n",
-                &[&10i64],
+                &[&10i32],
             )
             .await
             .expect("BIND");
@@ -260,9 +260,9 @@ fn a_portal_gives_as_many_rows_as_are_asked_for() {
         for expected in [4, 4, 2, 0] {
             let rows = transaction.query_portal(&portal, 4).await.expect("EXECUTE");
             assert_eq!(rows.len(), expected);
-            seen.extend(rows.iter().map(|row| row.get::<_, i64>(0)));
+            seen.extend(rows.iter().map(|row| row.get::<_, i32>(0)));
         }
-        assert_eq!(seen, (1..=10).collect::<Vec<i64>>());
+        assert_eq!(seen, (1..=10).collect::<Vec<i32>>());
         transaction.commit().await.expect("COMMIT");
     });
     server.stop();

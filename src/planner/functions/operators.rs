@@ -2,9 +2,11 @@
 
 use super::interval::{interval_divide, interval_key, interval_multiply};
 use super::text::bytea_concat;
+use crate::catalog::SqlType;
 use crate::planner::ast::is_comparison;
+use crate::planner::types::written_type;
 use arrow::datatypes::{DataType, Field, IntervalUnit};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
@@ -21,6 +23,44 @@ fn call(function: Arc<ScalarUDF>, arguments: Vec<Expr>) -> Expr {
 
 fn is_interval(t: &DataType) -> bool {
     matches!(t, DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Duration(_))
+}
+
+/// An untyped literal beside an operator is read as the type that the other side asks for.
+fn read_beside(
+    literal: &mut Expr,
+    op: &BinaryOperator,
+    other: &Expr,
+    schema: &DFSchema,
+    is_right: bool,
+) {
+    let Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) =
+        literal
+    else {
+        return;
+    };
+    let Ok(found) = other.get_type(schema) else { return };
+    let is_arithmetic = matches!(
+        op,
+        BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+    );
+    let is_logic = matches!(op, BinaryOperator::And | BinaryOperator::Or) || is_comparison(op);
+    let wanted = match found {
+        DataType::Boolean if is_logic => DataType::Boolean,
+        DataType::Decimal128(..) if is_arithmetic => {
+            written_type(text).unwrap_or_else(|| SqlType::NUMERIC_DEFAULT.arrow())
+        }
+        // Literals are bigint until they are narrowed.
+        DataType::Int64 if is_arithmetic && matches!(other, Expr::Literal(..)) => DataType::Int32,
+        number if is_arithmetic && (number.is_signed_integer() || number.is_floating()) => number,
+        date @ DataType::Date32 if *op == BinaryOperator::Minus => date,
+        time @ DataType::Timestamp(..) if is_right && *op == BinaryOperator::Minus => time,
+        _ => return,
+    };
+    *literal = cast(std::mem::take(literal), wanted);
 }
 
 /// What an interval is multiplied by is double precision.
@@ -46,6 +86,8 @@ impl ExprPlanner for Operators {
             BinaryOperator::Multiply if beside_interval(&raw.right) => as_factor(&mut raw.left),
             _ => {}
         }
+        read_beside(&mut raw.left, &raw.op, &raw.right, schema, false);
+        read_beside(&mut raw.right, &raw.op, &raw.left, schema, true);
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };

@@ -6,7 +6,7 @@
 
 use super::options::{self, Stored};
 use super::runs::{ENGINE_VERSION, Outcome, Run};
-use crate::catalog::{CatalogOp, Model, ModelVersion, Pin, QualifiedName, SqlType};
+use crate::catalog::{CatalogOp, CatalogState, Model, ModelVersion, Pin, QualifiedName, SqlType};
 use crate::error::{Error, Notice, Result};
 use crate::ml::registry::{self, Saved};
 use crate::ml::{
@@ -133,7 +133,7 @@ impl Training<'_, '_> {
         for notice in trained.notices {
             cx.notice(notice);
         }
-        self.tell_version()?;
+        self.tell_version();
         cx.services().models.insert(&saved.path, Arc::new(trained.model));
         Ok(())
     }
@@ -150,31 +150,32 @@ impl Training<'_, '_> {
             version: Box::new(version),
             make_default,
         })?;
-        let number = self.latest()?.0;
-        // The number that the user is told is taken: another training of the model is in the way.
-        transaction.conflict_key(&format!("model-version:{}/{number}", self.model.id));
+        if self.cx.in_block {
+            // The block may use the number that it is told: another training of the model is in the way.
+            transaction.rely_on_version_number(&self.model.id);
+        }
         Ok(())
     }
 
-    /// The number that the version got, and the default's.
-    fn latest(&self) -> Result<(u64, Option<u64>)> {
-        let catalog = self.cx.transaction.catalog();
-        catalog
-            .model_by_id(&self.model.id)
-            .and_then(|m| Some((m.versions.last()?.version, m.default_version)))
-            .ok_or_else(|| Error::internal("a trained version is missing"))
-    }
-
-    fn tell_version(&self) -> Result<()> {
-        let (number, default) = self.latest()?;
-        let trained = format!("trained version {number} of model \"{}\"", self.recipe.model.name);
-        self.cx.notice(Notice::notice(match default {
-            Some(default) if default != number => {
-                format!("{trained}; version {default} stays the default")
-            }
-            _ => format!("{trained}; it is the default now"),
-        }));
-        Ok(())
+    /// Tells the version's number; the commit gives it, unless a block uses it before.
+    fn tell_version(&self) {
+        let (id, run) = (self.model.id.clone(), self.run.id.clone());
+        let name = self.recipe.model.name.clone();
+        let tell = move |catalog: &CatalogState| {
+            let (number, default) = version_of(catalog, &id, &run)?;
+            let trained = format!("trained version {number} of model \"{name}\"");
+            Some(Notice::notice(match default {
+                Some(default) if default != number => {
+                    format!("{trained}; version {default} stays the default")
+                }
+                _ => format!("{trained}; it is the default now"),
+            }))
+        };
+        if !self.cx.in_block {
+            self.cx.if_committed.push(Box::new(tell));
+        } else if let Some(notice) = tell(&self.cx.transaction.catalog()) {
+            self.cx.notice(notice);
+        }
     }
 
     fn version(&self, trained: &Trained, saved: &Saved) -> Result<ModelVersion> {
@@ -223,6 +224,13 @@ impl Training<'_, '_> {
         }
         pins
     }
+}
+
+/// The number of the version that a run made, and that of the default.
+fn version_of(catalog: &CatalogState, model: &str, run: &str) -> Option<(u64, Option<u64>)> {
+    let model = catalog.model_by_id(model)?;
+    let version = model.versions.iter().rev().find(|version| version.run_id == run)?;
+    Some((version.version, model.default_version))
 }
 
 fn seed(params: &[(String, String)]) -> i64 {

@@ -242,13 +242,15 @@ fn type_cells(query: &mut Query, table: &Table, places: &[usize]) -> Result<()> 
             let (is_text, is_time) = (to.is_string(), to.is_temporal());
             let wanted = match (&*cell, is_text) {
                 (Expr::Value(v), false) => match &v.value {
-                    Value::SingleQuotedString(_) => true,
+                    Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) => true,
                     // A column of numerics and floats would be read as numeric first.
                     Value::Number(..) => to.is_floating(),
                     _ => false,
                 },
                 (Expr::TypedString(_), false) => is_time,
-                (Expr::Value(v), true) => matches!(v.value, Value::Number(..)),
+                (Expr::Value(v), true) => {
+                    matches!(v.value, Value::Number(..) | Value::Boolean(_))
+                }
                 _ => false,
             };
             if !wanted {

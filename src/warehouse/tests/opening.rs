@@ -42,6 +42,29 @@ async fn a_folder_with_other_things_in_it_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_lost_record_is_not_the_end_of_the_log() {
+    let dir = folder();
+    {
+        let warehouse = open(dir.path()).await;
+        let a = create(&warehouse, "a").await;
+        for name in 1..=19 {
+            write(&warehouse, &a, insert(&name.to_string())).await.expect("commits");
+        }
+    }
+    for seq in 1..=20 {
+        let path = dir.path().join(format!("_cenote/log/{seq:020}.json"));
+        let record = std::fs::read(&path).expect("the record");
+        std::fs::remove_file(&path).expect("removed");
+        let error = refused(dir.path(), options()).await;
+        assert_eq!(error.code(), SqlState::DataCorrupted, "{seq}");
+        assert_eq!(error.message(), format!("record {seq} of the warehouse log is missing"));
+        assert!(!path.exists(), "nothing is written in the place of record {seq}");
+        std::fs::write(&path, record).expect("put back");
+    }
+    assert_eq!(open(dir.path()).await.snapshot().await.expect("snapshot").seq(), 21);
+}
+
+#[tokio::test]
 async fn a_torn_last_record_is_recognised_and_never_taken_for_nothing() {
     let dir = folder();
     {
