@@ -131,8 +131,7 @@ impl Predict {
         if fits || given.is_null() {
             return Ok(());
         }
-        let given_name = crate::catalog::SqlType::from_arrow(given)
-            .map_or_else(|_| given.to_string(), |t| t.to_string());
+        let given_name = crate::catalog::SqlType::shown(given);
         Err(Error::new(
             SqlState::DatatypeMismatch,
             format!(
