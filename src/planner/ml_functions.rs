@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::ml::{Task, metric_names};
 use crate::parser::{object_name, quote_ident};
 use crate::sqlstate::SqlState;
+use crate::warehouse::RUN_VERSION;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
@@ -377,13 +378,19 @@ pub(super) async fn history_relation(
     name: &QualifiedName,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let text = match (name.schema.as_str(), name.name.as_str()) {
-        ("ml", "runs") => {
-            "SELECT r.run_id, r.model, v.version, r.experiment, r.status, r.started_at, r.ended_at, \
+        // The catalog's version, and behind the model's end the one that the run wrote down.
+        ("ml", "runs") => format!(
+            "SELECT r.run_id, r.model, coalesce(v.version, CAST(p.value AS bigint)) AS version, r.experiment, r.status, r.started_at, r.ended_at, \
              r.role, r.query, r.snapshot, r.seed, r.engine_version, r.n_rows, r.artifact_hash, \
-             r.error FROM _system.runs r LEFT JOIN ml.model_versions v ON v.run_id = r.run_id"
+             r.error FROM _system.runs r LEFT JOIN ml.model_versions v ON v.run_id = r.run_id \
+             LEFT JOIN _system.run_params p ON p.run_id = r.run_id AND p.key = '{RUN_VERSION}'"
+        ),
+        ("ml", "run_params") => format!(
+            "SELECT run_id, key, value FROM _system.run_params WHERE key <> '{RUN_VERSION}'"
+        ),
+        ("ml", "run_metrics") => {
+            "SELECT run_id, key, value, step, ts FROM _system.run_metrics".to_owned()
         }
-        ("ml", "run_params") => "SELECT run_id, key, value FROM _system.run_params",
-        ("ml", "run_metrics") => "SELECT run_id, key, value, step, ts FROM _system.run_metrics",
         ("system", "commits") => {
             let batch = super::commits::batch(planner.world.snapshot()).await?;
             let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
@@ -391,6 +398,6 @@ pub(super) async fn history_relation(
         }
         _ => return Ok(None),
     };
-    let planned = Box::pin(planner.plan_text(text)).await?;
+    let planned = Box::pin(planner.plan_text(&text)).await?;
     Ok(Some(Arc::new(ViewTable::new(planned.plan, None))))
 }
