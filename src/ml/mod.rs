@@ -35,7 +35,7 @@ mod tests;
 pub use algorithm::{Algorithm, Goal, Task};
 pub use artifact::{Artifact, content_hash, from_parts, to_parts};
 pub use estimator::Measurement;
-pub use evaluation::{Confusion, Evaluation, metric_names};
+pub use evaluation::{Confusion, Evaluation, MAX_EMPTY_CELLS, metric_names};
 pub use model::{Label, Model, Prediction};
 pub use options::{OptionValue, Options};
 pub use progress::{Progress, ProgressCallback};
