@@ -1,4 +1,4 @@
-//! The machine-learning engine: Arrow in, models out. No SQL text, no catalog, no session.
+//! The machine-learning engine: Arrow in, models out. No SQL text, no session; of the catalog only names and places.
 //!
 //! ```text
 //! query ─► dataset ─► split ─► preprocess (fitted on the training part) ─► estimator ─► model + metrics ─► artifact
