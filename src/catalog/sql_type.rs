@@ -133,6 +133,17 @@ impl SqlType {
         })
     }
 
+    /// How messages name an Arrow type: as SQL does.
+    pub fn shown(data_type: &DataType) -> String {
+        match data_type {
+            DataType::Time32(_) | DataType::Time64(_) => "time without time zone".to_owned(),
+            DataType::Interval(_) => "interval".to_owned(),
+            other => {
+                SqlType::from_arrow(other).map_or_else(|_| other.to_string(), |t| t.to_string())
+            }
+        }
+    }
+
     /// The name of the type in the Delta protocol's schema, for all but arrays.
     pub fn delta_name(&self) -> String {
         match self {

@@ -1,5 +1,6 @@
 //! The algorithms that can be trained, their names, and what a label's type asks for.
 
+use crate::catalog::SqlType;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::suggest;
@@ -133,7 +134,11 @@ impl Algorithm {
         if goal == Goal::Regression && Goal::of_type(label) == Goal::Classification {
             return Err(Error::new(
                 SqlState::DatatypeMismatch,
-                format!("{} needs a numeric label, but the label is of type {label}", self.name()),
+                format!(
+                    "{} needs a numeric label, but the label is of type {}",
+                    self.name(),
+                    SqlType::shown(label)
+                ),
             )
             .hint("Cast the label to a number, or use logistic_regression or gradient_boosting."));
         }

@@ -68,7 +68,7 @@ pub(crate) fn regression(split: &str, stats: &RegressionStats, median: Option<f6
 }
 
 /// A confusion matrix of more cells than this leaves the empty ones out.
-const MAX_EMPTY_CELLS: usize = 10_000;
+pub const MAX_EMPTY_CELLS: usize = 10_000;
 
 /// Measures a classification; `probabilities` are row by row.
 pub(crate) fn classification(

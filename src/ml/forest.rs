@@ -85,6 +85,8 @@ enum Tree {
 struct Kernel {
     /// The columns of a tile: a feature, and whether its missing values go left.
     columns: Vec<(usize, bool)>,
+    /// The numbers that no tree tests.
+    untested: Vec<usize>,
     trees: Vec<Tree>,
     padded: Vec<Node>,
     leaves: Vec<f32>,
@@ -194,6 +196,9 @@ impl Forest {
     pub(crate) fn scores(&self, frame: &Frame<'_>) -> Option<Vec<f64>> {
         let n = frame.n_rows;
         let k = self.base.len();
+        if self.kernel.untested.iter().any(|feature| overflows(frame.columns[*feature])) {
+            return None;
+        }
         let mut scores = vec![0.0; n * k];
         let stride = self.kernel.stride();
         let mut tile = vec![[0f32; LANES]; stride * (TILE_ROWS / LANES)];
@@ -250,6 +255,16 @@ impl Forest {
     }
 }
 
+/// Whether a column has a number that single precision cannot hold.
+fn overflows(column: Column<'_>) -> bool {
+    match column {
+        Column::Number(values) => {
+            values.iter().fold(false, |found, value| found | (*value as f32).is_infinite())
+        }
+        Column::Category(_) => false,
+    }
+}
+
 /// Whether a category is in the set; an unseen one is in none.
 #[inline]
 fn contains(sets: &[u32], start: usize, category: usize) -> bool {
@@ -274,6 +289,9 @@ impl Kernel {
                 kernel.push_padded(forest, from, depths[tree]);
             }
         }
+        let is_tested = |feature: usize| kernel.columns.iter().any(|(f, _)| *f == feature);
+        let numbers = (0..forest.slots.len()).filter(|f| forest.slots[*f] == 0);
+        kernel.untested = numbers.filter(|f| !is_tested(*f)).collect();
         if kernel.columns.is_empty() {
             kernel.columns.push((0, true));
         }

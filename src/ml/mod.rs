@@ -1,4 +1,4 @@
-//! The machine-learning engine: Arrow in, models out. No SQL text, no catalog, no session.
+//! The machine-learning engine: Arrow in, models out. No SQL text, no session; of the catalog only names and places.
 //!
 //! ```text
 //! query ─► dataset ─► split ─► preprocess (fitted on the training part) ─► estimator ─► model + metrics ─► artifact
@@ -35,7 +35,7 @@ mod tests;
 pub use algorithm::{Algorithm, Goal, Task};
 pub use artifact::{Artifact, content_hash, from_parts, to_parts};
 pub use estimator::Measurement;
-pub use evaluation::{Confusion, Evaluation, metric_names};
+pub use evaluation::{Confusion, Evaluation, MAX_EMPTY_CELLS, metric_names};
 pub use model::{Label, Model, Prediction};
 pub use options::{OptionValue, Options};
 pub use progress::{Progress, ProgressCallback};

@@ -256,6 +256,10 @@ impl Options {
         if self.float("test_fraction") + self.float("validation_fraction") > 0.95 {
             return Err(invalid("test_fraction and validation_fraction leave no rows to train on"));
         }
+        // A column that says the parts is not given in order to be ignored.
+        if given.contains(&"split_column") && !given.contains(&"split") {
+            self.values.insert("split", OptionValue::Text("column".into()));
+        }
         match self.text("split") {
             Some("sequential" | "column") if self.text("split_column").is_none() => {
                 Err(invalid(format!("split = {} needs option split_column", self.choice("split"))))

@@ -1,5 +1,6 @@
 //! What a model wants to be fed: the features' names and kinds.
 
+use crate::catalog::SqlType;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::suggest;
@@ -51,8 +52,8 @@ impl FeatureKind {
                 } else {
                     "Use its elements as columns of their own, or leave the column out.".to_string()
                 };
-                Err(Error::unsupported(format!("feature \"{name}\" of type {other}"), hint)
-                    .column(name))
+                let what = format!("feature \"{name}\" of type {}", SqlType::shown(other));
+                Err(Error::unsupported(what, hint).column(name))
             }
         }
     }
@@ -114,13 +115,17 @@ impl Feature {
         Err(Error::new(
             SqlState::DatatypeMismatch,
             format!(
-                "the model needs a {} for \"{}\", but the input's column is of type {data_type}",
+                "the model needs a {} for \"{}\", but the input's column is of type {}",
                 self.kind.name(),
-                self.name
+                self.name,
+                SqlType::shown(data_type)
             ),
         )
         .column(&self.name)
-        .hint(format!("The model was trained on type {}; cast the column.", self.data_type)))
+        .hint(format!(
+            "The model was trained on type {}; cast the column.",
+            SqlType::shown(&self.data_type)
+        )))
     }
 }
 

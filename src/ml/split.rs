@@ -1,5 +1,6 @@
 //! Which rows train, validate and test: decided by each row's content or key, never by its label or position.
 
+use crate::catalog::SqlType;
 use crate::error::{Error, Notice, Result};
 use crate::ml::canonical::{self, Hash};
 use crate::ml::dataset::{Dataset, LabelValues};
@@ -260,9 +261,9 @@ pub(crate) fn by_column(column: &Values) -> Result<Vec<Part>> {
     } else {
         return Err(Error::new(
             SqlState::DatatypeMismatch,
-            format!("the split column is of type {}", column.distinct.data_type()),
+            format!("the split column is of type {}", SqlType::shown(column.distinct.data_type())),
         )
-        .hint("It takes text (train, validation, test) or boolean (true means test)."));
+        .hint("It takes text (train, validation, test) or boolean (true means test); split = sequential takes any order."));
     };
     column
         .codes

@@ -22,6 +22,7 @@ mod streamed;
 
 pub(crate) use intake::{Intake, Roles, Skipped};
 
+use crate::catalog::SqlType;
 use crate::error::{Error, Notice, Result};
 use crate::ml::algorithm::{Algorithm, Goal, Task};
 use crate::ml::dataset::{Collector, Nulls};
@@ -35,7 +36,7 @@ use crate::ml::signature::Signature;
 use crate::sqlstate::SqlState;
 use crate::suggest;
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -200,12 +201,26 @@ fn check_label_type(name: &str, label_type: &DataType) -> Result<()> {
     {
         return Err(Error::new(
             SqlState::DatatypeMismatch,
-            format!("column \"{name}\" of type {label_type} cannot be a label"),
+            format!("column \"{name}\" of type {} cannot be a label", SqlType::shown(label_type)),
         )
         .column(name)
         .hint("Cast it to a number or to text."));
     }
     Ok(())
+}
+
+/// 42804 for weights that are no numbers: a text for a number is never cast unasked.
+fn check_weight_type(field: &Field) -> Result<()> {
+    let (name, data_type) = (field.name(), field.data_type());
+    if data_type.is_numeric() || data_type.is_null() {
+        return Ok(());
+    }
+    Err(Error::new(
+        SqlState::DatatypeMismatch,
+        format!("weight column \"{name}\" is of type {}, not a number", SqlType::shown(data_type)),
+    )
+    .column(name)
+    .hint("Cast it to a number in the training query."))
 }
 
 fn roles(
@@ -227,6 +242,9 @@ fn roles(
     };
     let weight =
         options.text("weight_column").map(|name| find(name, "option weight_column")).transpose()?;
+    if let Some(index) = weight {
+        check_weight_type(schema.field(index))?;
+    }
     let split_column =
         options.text("split_column").map(|name| find(name, "option split_column")).transpose()?;
     let given_keys: Vec<usize> = options
@@ -340,6 +358,16 @@ fn no_rows(skipped: &Skipped) -> Error {
         0 => error,
         n => error.detail(format!("{n} rows were left out for NULLs or weights of 0.")),
     }
+}
+
+/// What is said where early stopping was asked for and there is no part that it could watch.
+fn no_validation_notice(kind: &str) -> Notice {
+    let hint = match kind {
+        "none" => "Give split = random to hold rows back.",
+        "column" => "Mark rows as validation in the split column.",
+        _ => "Give a larger validation_fraction, or more rows.",
+    };
+    Notice::notice("early stopping is off: no rows are held back for validation").with_hint(hint)
 }
 
 /// What is said about a label of zeros and ones that is taken for a number.

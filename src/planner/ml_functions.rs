@@ -6,9 +6,10 @@ use super::rewrite::{Rewriter, argument_text, call};
 use super::{Planner, ast};
 use crate::catalog::QualifiedName;
 use crate::error::{Error, Result};
-use crate::ml::{Task, metric_names};
+use crate::ml::{MAX_EMPTY_CELLS, Task, metric_names};
 use crate::parser::{object_name, quote_ident};
 use crate::sqlstate::SqlState;
+use crate::warehouse::RUN_VERSION;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
@@ -205,15 +206,18 @@ pub(super) const MISSING: &str = "column __input.";
 
 /// `f(__input.feature, …)` as text.
 fn question(rewriter: &mut Rewriter<'_>, model: &ResolvedModel, question: Question) -> Expr {
-    let leading = matches!(question, Question::ActualProbability);
+    let takes_label = matches!(question, Question::ActualProbability | Question::ActualNumber);
+    let takes_features = question != Question::ActualNumber;
     let name = rewriter.register("predict", model, question);
     let mut arguments = Vec::new();
     let column =
         |name: &str| Expr::CompoundIdentifier(vec![ast::identifier(INPUT), ast::identifier(name)]);
-    if leading {
+    if takes_label {
         arguments.push(column(&model.model.label().name));
     }
-    arguments.extend(model.model.signature().features.iter().map(|f| column(&f.name)));
+    if takes_features {
+        arguments.extend(model.model.signature().features.iter().map(|f| column(&f.name)));
+    }
     call(&name, arguments, Span::empty())
 }
 
@@ -246,10 +250,14 @@ fn predict(
     input: Query,
 ) -> Result<TableFactor> {
     let label = &model.model.label().name;
+    let is_classification = model.model.task().is_classification();
+    let suffixes: &[&str] = if is_classification { &["", "_proba", "_probs"] } else { &[""] };
+    let added = suffixes.iter().map(|suffix| format!("predicted_{label}{suffix}")).collect();
+    rewriter.out.predictions.push((input.clone(), added));
     let name = |suffix: &str| quote_ident(&format!("predicted_{label}{suffix}"));
     let value = question(rewriter, model, Question::Value);
     let mut columns = format!("{value} AS {}", name(""));
-    if model.model.task().is_classification() {
+    if is_classification {
         let proba = question(rewriter, model, Question::PredictedProbability);
         let probs = question(rewriter, model, Question::Probabilities);
         columns += &format!(", {proba} AS {}, {probs} AS {}", name("_proba"), name("_probs"));
@@ -257,11 +265,45 @@ fn predict(
     over_input(&format!("SELECT {INPUT}.*, {columns} FROM {INPUT}"), input)
 }
 
+fn is_about_twice(code: SqlState) -> bool {
+    matches!(code, SqlState::AmbiguousColumn | SqlState::DuplicateColumn | SqlState::DuplicateAlias)
+}
+
+/// In place of an error about a name that stands twice: 42701 where an input of ml.predict has a column that
+/// ml.predict adds. The inputs are planned by themselves to see it.
+pub(super) async fn name_taken(
+    planner: &Planner<'_>,
+    error: Error,
+    predictions: Vec<(Query, Vec<String>)>,
+) -> Error {
+    if !is_about_twice(error.code()) {
+        return error;
+    }
+    for (input, added) in predictions {
+        let Ok(planned) = Box::pin(planner.plan_tree(None, input, &[])).await else { continue };
+        let schema = planned.schema();
+        if let Some(name) = added.iter().find(|name| schema.index_of(name).is_ok()) {
+            return Error::new(
+                SqlState::DuplicateColumn,
+                format!("the input of ml.predict has a column \"{name}\", which ml.predict adds"),
+            )
+            .column(name)
+            .hint("Rename it with AS in the input, or leave it out there.")
+            .position_or(error.get_position());
+        }
+    }
+    error
+}
+
 /// The actual and predicted columns of an evaluation, over rows that have a label.
 fn scored(rewriter: &mut Rewriter<'_>, model: &ResolvedModel) -> String {
     let label = quote_ident(&model.model.label().name);
     let predicted = question(rewriter, model, Question::Value);
-    let mut columns = format!("{INPUT}.{label} AS y, {predicted} AS p");
+    let actual = match model.model.task().is_classification() {
+        true => format!("{INPUT}.{label}"),
+        false => question(rewriter, model, Question::ActualNumber).to_string(),
+    };
+    let mut columns = format!("{actual} AS y, {predicted} AS p");
     if model.model.task().is_classification() {
         let probability = question(rewriter, model, Question::ActualProbability);
         columns += &format!(", {probability} AS q");
@@ -278,6 +320,9 @@ fn scored(rewriter: &mut Rewriter<'_>, model: &ResolvedModel) -> String {
         "(SELECT {columns}, {weight} AS w FROM {INPUT} WHERE {INPUT}.{label} IS NOT NULL) AS scored"
     )
 }
+
+/// The scored rows that metrics use: with a prediction and a weight. NaN sorts behind infinity.
+const USED: &str = "p IS NOT NULL AND w > 0 AND w < CAST('Infinity' AS double precision)";
 
 /// The column of the option weight_column, if it was given.
 fn weight_column(model: &ResolvedModel) -> Option<&str> {
@@ -298,7 +343,8 @@ fn evaluate(
     input: Query,
 ) -> Result<TableFactor> {
     let is_classification = model.model.task().is_classification();
-    let mut columns = vec!["'input' AS split".to_owned(), "count(*) AS n_rows".to_owned()];
+    let n_rows = format!("count(*) FILTER (WHERE {USED}) AS n_rows");
+    let mut columns = vec!["'input' AS split".to_owned(), n_rows];
     for metric in metric_names(is_classification) {
         columns.push(format!("{} AS {metric}", metric_expression(metric, model)));
     }
@@ -362,10 +408,24 @@ fn confusion(
 ) -> Result<TableFactor> {
     require_classes(model)?;
     let from = scored(rewriter, model);
+    let names = model.model.class_names();
+    let rows = names.iter().enumerate();
+    let rows: Vec<String> =
+        rows.map(|(place, name)| format!("('{}', {place})", name.replace('\'', "''"))).collect();
+    let (classes, n) = (rows.join(", "), names.len());
+    // As the stored one: every pair, but of very many classes only those that occur. A class of the input that
+    // training never saw stands at the end.
+    let shown = if n * n > MAX_EMPTY_CELLS { "c.n > 0" } else { "true" };
     over_input(
         &format!(
-            "SELECT 'input' AS split, CAST(y AS text) AS actual, CAST(p AS text) AS predicted, \
-             count(*) AS n FROM {from} GROUP BY 2, 3"
+            "SELECT 'input' AS split, coalesce(c.actual, k.actual) AS actual, \
+             coalesce(c.predicted, k.predicted) AS predicted, coalesce(c.n, 0) AS n \
+             FROM (SELECT CAST(y AS text) AS actual, CAST(p AS text) AS predicted, count(*) AS n \
+             FROM {from} WHERE {USED} GROUP BY 1, 2) AS c \
+             FULL JOIN (SELECT a.label AS actual, b.label AS predicted, a.place * {n} + b.place AS place \
+             FROM (VALUES {classes}) AS a(label, place) CROSS JOIN (VALUES {classes}) AS b(label, place)) AS k \
+             ON c.actual = k.actual AND c.predicted = k.predicted \
+             WHERE {shown} ORDER BY k.place NULLS LAST, 2, 3"
         ),
         input,
     )
@@ -377,13 +437,19 @@ pub(super) async fn history_relation(
     name: &QualifiedName,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let text = match (name.schema.as_str(), name.name.as_str()) {
-        ("ml", "runs") => {
-            "SELECT r.run_id, r.model, v.version, r.experiment, r.status, r.started_at, r.ended_at, \
+        // The catalog's version, and behind the model's end the one that the run wrote down.
+        ("ml", "runs") => format!(
+            "SELECT r.run_id, r.model, coalesce(v.version, CAST(p.value AS bigint)) AS version, r.experiment, r.status, r.started_at, r.ended_at, \
              r.role, r.query, r.snapshot, r.seed, r.engine_version, r.n_rows, r.artifact_hash, \
-             r.error FROM _system.runs r LEFT JOIN ml.model_versions v ON v.run_id = r.run_id"
+             r.error FROM _system.runs r LEFT JOIN ml.model_versions v ON v.run_id = r.run_id \
+             LEFT JOIN _system.run_params p ON p.run_id = r.run_id AND p.key = '{RUN_VERSION}'"
+        ),
+        ("ml", "run_params") => format!(
+            "SELECT run_id, key, value FROM _system.run_params WHERE key <> '{RUN_VERSION}'"
+        ),
+        ("ml", "run_metrics") => {
+            "SELECT run_id, key, value, step, ts FROM _system.run_metrics".to_owned()
         }
-        ("ml", "run_params") => "SELECT run_id, key, value FROM _system.run_params",
-        ("ml", "run_metrics") => "SELECT run_id, key, value, step, ts FROM _system.run_metrics",
         ("system", "commits") => {
             let batch = super::commits::batch(planner.world.snapshot()).await?;
             let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
@@ -391,6 +457,6 @@ pub(super) async fn history_relation(
         }
         _ => return Ok(None),
     };
-    let planned = Box::pin(planner.plan_text(text)).await?;
+    let planned = Box::pin(planner.plan_text(&text)).await?;
     Ok(Some(Arc::new(ViewTable::new(planned.plan, None))))
 }

@@ -17,6 +17,7 @@ mod ast;
 mod bounded;
 mod casts;
 mod checked;
+mod classes;
 mod commits;
 mod correlated;
 mod counted_sets;
@@ -311,12 +312,13 @@ impl<'a> Planner<'a> {
             relations::resolve(self, slice, &statement, &mut rewritten, system.as_ref(), extra)
                 .await?;
         let state = self.state(catalog, &rewritten)?;
-        using::merge(&state, slice, &mut statement).await?;
-        let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
-        let plan = state
-            .statement_to_plan(statement)
-            .await
-            .map_err(|e| relations::explain_failure(e, slice, &models))?;
+        let plan = match logical_plan(&state, slice, statement, &models).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                let predictions = std::mem::take(&mut rewritten.predictions);
+                return Err(ml_functions::name_taken(self, error, predictions).await);
+            }
+        };
         let parameters = std::mem::take(&mut rewritten.parameters);
         let plan = parameters::arrays(names::widen_unsigned(plan)?)?;
         let columns = columns_at_run_time(&plan, &state);
@@ -362,6 +364,19 @@ impl<'a> Planner<'a> {
         }
         Ok(state)
     }
+}
+
+/// DataFusion's plan of a rewritten statement.
+async fn logical_plan(
+    state: &SessionState,
+    slice: Option<&TokenSlice>,
+    mut statement: Statement,
+    models: &HashMap<String, ResolvedModel>,
+) -> Result<LogicalPlan> {
+    using::merge(state, slice, &mut statement).await?;
+    let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
+    let planned = state.statement_to_plan(statement).await;
+    planned.map_err(|e| relations::explain_failure(e, slice, models))
 }
 
 /// The columns of a plan after the analyser, which types literals and coerces operands. Where it

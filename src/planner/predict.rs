@@ -29,6 +29,8 @@ pub(super) enum Question {
     Probabilities,
     /// The probability of the class that the first argument names (for log loss).
     ActualProbability,
+    /// The label itself, the only argument, which must be a number (for the metrics of a regression).
+    ActualNumber,
 }
 
 /// One question to one model version, as a scalar function over the model's features.
@@ -131,8 +133,7 @@ impl Predict {
         if fits || given.is_null() {
             return Ok(());
         }
-        let given_name = crate::catalog::SqlType::from_arrow(given)
-            .map_or_else(|_| given.to_string(), |t| t.to_string());
+        let given_name = crate::catalog::SqlType::shown(given);
         Err(Error::new(
             SqlState::DatatypeMismatch,
             format!(
@@ -143,6 +144,21 @@ impl Predict {
         )
         .column(&feature.name)
         .hint("Cast the column to the type that the model was trained on."))
+    }
+
+    /// Refuses a label that is no number, where the model predicts one.
+    fn check_label(&self, given: &DataType) -> Result<()> {
+        if given.is_numeric() || given.is_null() {
+            return Ok(());
+        }
+        let label = &self.model.label().name;
+        let given = crate::catalog::SqlType::shown(given);
+        Err(Error::new(
+            SqlState::DatatypeMismatch,
+            format!("label \"{label}\" is of type {given}, the model predicts a number"),
+        )
+        .column(label)
+        .hint("Cast the column to a number."))
     }
 
     /// An untyped NULL becomes one of the feature's type.
@@ -159,6 +175,7 @@ impl Predict {
 
     fn answer(&self, prediction: &Prediction, actual: Option<&ArrayRef>) -> Result<ArrayRef> {
         Ok(match &self.question {
+            Question::ActualNumber => return Err(Error::internal("a label is not predicted")),
             Question::Value => prediction.values(&self.model.prediction_type())?,
             Question::PredictedProbability => Arc::new(prediction.predicted_probabilities()),
             Question::ClassProbability(class) => Arc::new(prediction.probabilities_of(*class)),
@@ -215,6 +232,9 @@ impl ScalarUDFImpl for Predict {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> DfResult<Vec<DataType>> {
+        if self.question == Question::ActualNumber {
+            return Ok(given.to_vec());
+        }
         let leading = usize::from(self.question == Question::ActualProbability);
         let features = given.len() - leading.min(given.len());
         if features != self.model.signature().features.len() {
@@ -228,6 +248,10 @@ impl ScalarUDFImpl for Predict {
     }
 
     fn return_type(&self, given: &[DataType]) -> DfResult<DataType> {
+        if self.question == Question::ActualNumber {
+            given.iter().try_for_each(|label| self.check_label(label))?;
+            return Ok(DataType::Float64);
+        }
         let leading = usize::from(self.question == Question::ActualProbability);
         for (i, data_type) in given.iter().skip(leading).enumerate() {
             self.check_type(i, data_type)?;
@@ -240,6 +264,9 @@ impl ScalarUDFImpl for Predict {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        if let (Question::ActualNumber, Some(label)) = (&self.question, args.args.first()) {
+            return label.cast_to(&DataType::Float64, None);
+        }
         let all_scalars = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if all_scalars { 1 } else { args.number_rows };
         let mut columns =

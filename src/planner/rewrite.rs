@@ -5,7 +5,7 @@
 
 use super::models::{ResolvedModel, resolve_model};
 use super::predict::{self, Question};
-use super::{Planner, ast, files, ml_functions, names, parameters};
+use super::{Planner, ast, classes, files, ml_functions, names, parameters};
 use crate::error::{Error, Result};
 use crate::parser::{ModelReference, TokenSlice, fold_ident, is_reserved, object_name};
 use crate::sqlstate::SqlState;
@@ -40,6 +40,8 @@ pub(super) struct Rewritten {
     pub providers: Vec<(String, Arc<dyn TableProvider>)>,
     /// Tables at a version: generated name, the user's name, the version.
     pub versions: Vec<(String, ObjectName, VersionSpec)>,
+    /// The inputs of `ml.predict`, and the columns that it adds to each.
+    pub predictions: Vec<(Query, Vec<String>)>,
     /// Identities of the models used.
     pub models: HashSet<String>,
     /// A file that was read, if any.
@@ -286,6 +288,13 @@ impl Rewriter<'_> {
             Expr::Function(function) if is_model_scalar(&function.name) => {
                 *expr = self.model_call(function)?;
             }
+            Expr::Function(function) if object_name(&function.name) == ["predict_interval"] => {
+                let error = Error::unsupported(
+                    "predict_interval",
+                    "predict gives the value; ml.weights and ml.fit_statistics (sigma) say how sure a linear model is.",
+                );
+                return fail(error, function.span());
+            }
             Expr::Identifier(ident) => self.mention(ident),
             Expr::CompoundIdentifier(parts) => {
                 if let Some(last) = parts.last() {
@@ -341,14 +350,12 @@ impl Rewriter<'_> {
             "predict_probs" => Question::Probabilities,
             _ => {
                 let Some((class, others)) = rest.split_first() else {
-                    return fail(class_needed(), span);
+                    return fail(classes::needed(), span);
                 };
                 rest = others;
-                let class = literal_text(class).ok_or_else(|| Box::new((class_needed(), span)))?;
-                match model.model.class_index(&class) {
-                    Ok(index) => Question::ClassProbability(index),
-                    Err(e) => return fail(e, span),
-                }
+                let reading = self.planner.environment.reading();
+                let index = classes::index(&model.model, class, &reading);
+                Question::ClassProbability(index.map_err(|e| Box::new((e, span)))?)
             }
         };
         if question != Question::Value && model.model.classes().is_none() {
@@ -452,27 +459,6 @@ fn with_alias(
         *alias = Some(new);
     }
     factor
-}
-
-fn class_needed() -> Error {
-    Error::new(
-        SqlState::InvalidParameterValue,
-        "the second argument of predict_proba must be a class, as a constant",
-    )
-    .hint("Such as predict_proba('churn', true, c.*).")
-}
-
-/// The text of a literal class: a string, a number or a truth value.
-fn literal_text(argument: &FunctionArg) -> Option<String> {
-    if let Some((text, _)) = argument_text(argument) {
-        return Some(text);
-    }
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(v))) = argument else { return None };
-    match &v.value {
-        Value::Boolean(b) => Some(b.to_string()),
-        Value::Number(n, _) => Some(n.clone()),
-        _ => None,
-    }
 }
 
 /// The expressions for a model's features: from `t.*`, `*`, a row's alias, or named arguments.

@@ -14,6 +14,8 @@ pub const SYSTEM_SCHEMA: &str = "_system";
 pub const RUNS: &str = "runs";
 /// The table of the parameters of runs.
 pub const RUN_PARAMS: &str = "run_params";
+/// The key under which a run's version stands among its parameters: no option has this name.
+pub const RUN_VERSION: &str = "__version";
 /// The table of the metrics of runs.
 pub const RUN_METRICS: &str = "run_metrics";
 
@@ -99,8 +101,8 @@ fn table(name: &str, columns: Vec<Column>, owner: &str) -> Table {
     }
 }
 
-/// What `ml.runs`, `ml.run_params` and `ml.run_metrics` show, as sql.md says. A run's version is not
-/// here: the fold hands it out after these rows are written, and the catalog knows it by run id.
+/// What `ml.runs`, `ml.run_params` and `ml.run_metrics` show, as sql.md says. A run's version is the
+/// catalog's, by run id; for the time after the model it is kept as a parameter, [`RUN_VERSION`].
 fn system_tables() -> [(&'static str, Vec<Column>); 3] {
     use SqlType::{BigInt, Double, Text, TimestampTz};
     let id = || Column::new("run_id", Text).required();

@@ -37,7 +37,7 @@ pub use change::{ReadSet, TIME_TAG, TableChange};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commit::{CommitInfo, Committed};
 pub use doctor::{Examination, examine, set_torn_record_aside};
-pub use genesis::{RUN_METRICS, RUN_PARAMS, RUNS, SYSTEM_SCHEMA};
+pub use genesis::{RUN_METRICS, RUN_PARAMS, RUN_VERSION, RUNS, SYSTEM_SCHEMA};
 pub use history::{CommitEntry, HistoryEntry};
 pub use open::{Options, Warehouse, WrapStore};
 pub use record::{DeltaCommit, Quarantine, Record, Staged, TxnRecord};

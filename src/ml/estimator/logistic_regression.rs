@@ -9,7 +9,7 @@ use crate::ml::estimator::design::{Change, Design, Term};
 use crate::ml::estimator::factor::{columns_of, reduce, triangular_factor};
 use crate::ml::estimator::inference::{self, Reference, finite};
 use crate::ml::estimator::linear_regression::{check_size, dependence_notice};
-use crate::ml::estimator::newton::{self, Problem, Solution};
+use crate::ml::estimator::newton::{self, Outcome, Problem, Solution};
 use crate::ml::estimator::{Body, Fit, Job, STATISTICS, Weight};
 use crate::ml::link::Link;
 use crate::ml::preprocess::blocked_sum;
@@ -49,7 +49,6 @@ pub(crate) fn fit(job: &Job<'_>) -> Result<Fit> {
             .iter()
             .map(|term| penalty(&design, *term, l2, &change, job.options.bool("standardize")))
             .collect(),
-        fixed: (n_blocks == n_classes && design.has_intercept()).then_some(0),
     };
     let monitor = job.monitor.in_phase("fitting");
     let solution = newton::maximise(
@@ -187,7 +186,7 @@ fn finish(
     let mut blocks: Vec<Vec<f64>> = (0..problem.n_blocks)
         .map(|a| unchanged(problem, &solution.parameters[a * q..(a + 1) * q]))
         .collect();
-    if problem.fixed.is_some() {
+    if problem.n_blocks == problem.n_classes && design.has_intercept() {
         let mean = blocks.iter().map(|b| b[0]).sum::<f64>() / blocks.len() as f64;
         blocks.iter_mut().for_each(|b| b[0] -= mean);
     }
@@ -254,22 +253,34 @@ fn notices(
         })
         .collect();
     let mut notices = dependence_notice(&dependent);
-    if solution.separable && !penalised {
-        notices.push(
-            Notice::warning("the features separate the classes perfectly: the weights have no finite optimum")
-                .with_detail("Predictions are usable; weights and standard errors are not, they grow with every iteration.")
-                .with_hint("Give l2 = 1 for finite weights."),
-        );
-    } else if !solution.converged {
-        notices.push(
-            Notice::warning(format!(
-                "the weights still change after {} iterations",
-                solution.iterations
-            ))
-            .with_hint("Give a larger max_iterations."),
-        );
-    }
+    notices.extend(outcome_notice(problem, solution, penalised));
     notices
+}
+
+/// What is said where the weights are not those of the optimum.
+fn outcome_notice(problem: &Problem<'_>, solution: &Solution, penalised: bool) -> Option<Notice> {
+    let unfinished = |hint: &str| {
+        let iterations = solution.iterations;
+        Notice::warning(format!("the weights still change after {iterations} iterations"))
+            .with_hint(hint)
+    };
+    Some(match solution.outcome {
+        Outcome::Converged => return None,
+        Outcome::Unfinished => unfinished("Give a larger max_iterations."),
+        Outcome::RunsAway if penalised => unfinished("Give a larger l2 or a smaller tolerance."),
+        Outcome::RunsAway => {
+            let which = if problem.n_classes > 2 { "some classes" } else { "the classes" };
+            Notice::warning(format!(
+                "the features separate {which} perfectly: the weights have no finite optimum"
+            ))
+            .with_detail("Predictions are usable; weights and standard errors are not, they grow with every iteration.")
+            .with_hint("Give l2 = 1 for finite weights.")
+        }
+        Outcome::Stuck => {
+            Notice::warning("the weights are not the best ones: the Hessian has no inverse")
+                .with_hint("Give l2 = 1, or leave out columns that nearly depend on others.")
+        }
+    })
 }
 
 fn statistics(

@@ -16,6 +16,8 @@ use faer::{Accum, Mat, Par, Side};
 /// Steps above this, in units of standard deviations of the features, after the deviance has settled, mean that
 /// coefficients run off to infinity: the classes are separable.
 const RUNAWAY_STEP: f64 = 1e-3;
+/// What is added to the Hessian's diagonal, as a share of it, until the Hessian can be factored.
+const RIDGES: [f64; 6] = [0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6];
 
 /// The model to fit.
 pub(crate) struct Problem<'a> {
@@ -31,8 +33,19 @@ pub(crate) struct Problem<'a> {
     pub(crate) n_classes: usize,
     /// `penalty[j]/2 · b[j]²` is added for column `j` of every block.
     pub(crate) penalty: Vec<f64>,
-    /// A parameter kept at 0, where the others are determined only up to a shift.
-    pub(crate) fixed: Option<usize>,
+}
+
+/// How the search for the optimum ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// At the optimum.
+    Converged,
+    /// The deviance has settled, but coefficients run off to infinity.
+    RunsAway,
+    /// Before the deviance settled.
+    Unfinished,
+    /// Where the Hessian tells no direction.
+    Stuck,
 }
 
 /// The fitted parameters, block by block.
@@ -43,9 +56,7 @@ pub(crate) struct Solution {
     /// The log-likelihood without the penalty.
     pub(crate) log_likelihood: f64,
     pub(crate) iterations: usize,
-    pub(crate) converged: bool,
-    /// Whether coefficients run off to infinity.
-    pub(crate) separable: bool,
+    pub(crate) outcome: Outcome,
 }
 
 struct State {
@@ -53,6 +64,13 @@ struct State {
     objective: f64,
     gradient: Mat<f64>,
     hessian: Mat<f64>,
+}
+
+/// A step of Newton's method.
+struct Step {
+    values: Vec<f64>,
+    /// Whether the Hessian could be factored only with a ridge.
+    is_damped: bool,
 }
 
 /// Maximises the penalised likelihood.
@@ -63,51 +81,72 @@ pub(crate) fn maximise(
     monitor: &Monitor,
 ) -> Result<Solution> {
     let n = problem.n_blocks * problem.columns.len();
+    // The mean weight, so that a common factor of the weights changes nothing.
+    let unit = problem.weights.iter().sum::<f64>() / problem.weights.len().max(1) as f64;
     let mut parameters = vec![0.0; n];
     let mut state = problem.evaluate(&parameters, monitor)?;
-    let mut converged = n == 0;
+    let mut outcome = if n == 0 { Outcome::Converged } else { Outcome::Unfinished };
     let mut iterations = 0;
-    while !converged && iterations < max_iterations {
-        let Some(step) = newton_step(&state) else { break };
+    while outcome == Outcome::Unfinished && iterations < max_iterations {
+        let Some(step) = newton_step(&state) else {
+            outcome = Outcome::Stuck;
+            break;
+        };
         let mut share = 1.0;
         let (moved, next) = loop {
             let moved: Vec<f64> =
-                parameters.iter().zip(&step).map(|(p, s)| p + share * s).collect();
+                parameters.iter().zip(&step.values).map(|(p, s)| p + share * s).collect();
             let next = problem.evaluate(&moved, monitor)?;
-            let slack = 1e-12 * (state.objective.abs() + 0.1);
+            let slack = 1e-12 * (state.objective.abs() + 0.1 * unit);
             if next.objective >= state.objective - slack || share < 1e-9 {
                 break (moved, next);
             }
             share /= 2.0;
         };
         iterations += 1;
-        let change =
-            2.0 * (next.objective - state.objective).abs() / (2.0 * next.objective.abs() + 0.1);
+        let change = 2.0 * (next.objective - state.objective).abs()
+            / (2.0 * next.objective.abs() + 0.1 * unit);
         monitor.step(iterations as u64, max_iterations as u64, Some(-next.log_likelihood))?;
         parameters = moved;
         state = next;
-        converged = change < tolerance;
+        if change < tolerance {
+            outcome = Outcome::Converged;
+        }
     }
     let last = newton_step(&state);
-    let separable = last.as_ref().is_none_or(|step| step.iter().any(|s| s.abs() > RUNAWAY_STEP));
-    if let (Some(step), false) = (&last, separable) {
-        parameters.iter_mut().zip(step).for_each(|(p, s)| *p += s);
+    let runs_away = last.as_ref().is_none_or(|step| problem.runs_away(step));
+    if let (Some(step), false) = (&last, runs_away) {
+        parameters.iter_mut().zip(&step.values).for_each(|(p, s)| *p += s);
+    }
+    if outcome == Outcome::Converged && runs_away {
+        outcome = Outcome::RunsAway;
     }
     let covariance = state.hessian.llt(Side::Lower).ok().map(|factor| factor.inverse());
-    Ok(Solution {
-        parameters,
-        covariance,
-        log_likelihood: state.log_likelihood,
-        iterations,
-        converged,
-        separable,
+    let log_likelihood = state.log_likelihood;
+    Ok(Solution { parameters, covariance, log_likelihood, iterations, outcome })
+}
+
+/// The step to the optimum of the parabola that the state tells, with the least ridge that gives one.
+fn newton_step(state: &State) -> Option<Step> {
+    RIDGES.into_iter().find_map(|ridge| {
+        let factor = if ridge == 0.0 {
+            state.hessian.llt(Side::Lower).ok()?
+        } else {
+            with_ridge(&state.hessian, ridge).llt(Side::Lower).ok()?
+        };
+        let step = factor.solve(&state.gradient);
+        let values = step.col_as_slice(0).to_vec();
+        let is_finite = values.iter().all(|v| v.is_finite());
+        is_finite.then_some(Step { values, is_damped: ridge > 0.0 })
     })
 }
 
-fn newton_step(state: &State) -> Option<Vec<f64>> {
-    let step = state.hessian.llt(Side::Lower).ok()?.solve(&state.gradient);
-    let step = step.col_as_slice(0).to_vec();
-    step.iter().all(|s| s.is_finite()).then_some(step)
+fn with_ridge(hessian: &Mat<f64>, ridge: f64) -> Mat<f64> {
+    let mut out = hessian.clone();
+    for i in 0..out.nrows() {
+        out[(i, i)] *= 1.0 + ridge;
+    }
+    out
 }
 
 impl Problem<'_> {
@@ -150,15 +189,34 @@ impl Problem<'_> {
             state.gradient[(i, 0)] -= penalty * parameter;
             state.hessian[(i, i)] += penalty;
         }
-        if let Some(fixed) = self.fixed {
-            for i in 0..n {
-                state.hessian[(i, fixed)] = 0.0;
-                state.hessian[(fixed, i)] = 0.0;
-            }
-            state.hessian[(fixed, fixed)] = 1.0;
-            state.gradient[(fixed, 0)] = 0.0;
+        if self.n_blocks == self.n_classes {
+            self.hold_shared(&mut state.hessian);
         }
         Ok(state)
+    }
+
+    /// Classes that are treated alike leave one direction of each column to the penalty: the same shift in every
+    /// class, which changes no probability. The gradient and every step are at right angles to it, so curvature
+    /// that is added there changes no step, but keeps the Hessian regular where the penalty is small or 0.
+    fn hold_shared(&self, hessian: &mut Mat<f64>) {
+        let q = self.columns.len();
+        for j in 0..q {
+            let places = || (0..self.n_blocks).map(move |block| block * q + j);
+            let sum: f64 = places().map(|i| hessian[(i, i)]).sum();
+            let curvature = sum / self.n_blocks as f64;
+            for a in places() {
+                for b in places() {
+                    hessian[(a, b)] += curvature;
+                }
+            }
+        }
+    }
+
+    /// Whether a step, behind the deviance's convergence, goes on to infinity. Under a penalty a damped one does not:
+    /// what needed the ridge is bounded.
+    fn runs_away(&self, step: &Step) -> bool {
+        let is_free = self.penalty.iter().all(|p| *p == 0.0);
+        (step.is_damped && is_free) || step.values.iter().any(|s| s.abs() > RUNAWAY_STEP)
     }
 
     fn add_block(

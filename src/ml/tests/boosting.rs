@@ -111,3 +111,19 @@ fn a_large_constant_in_the_label_costs_no_digits() {
     let error = |t: &Trained| metric(&t.model, "all", "mean_absolute_error");
     assert!(error(&far) < 1e-3 && error(&near) < 1e-3, "{} {}", error(&far), error(&near));
 }
+
+#[test]
+fn a_value_beyond_single_precision_is_refused_also_where_no_tree_looks() {
+    let data = vec![
+        numbers("x", (0..40).map(|i| f64::from(i % 2))),
+        numbers("constant", [1.0; 40]),
+        numbers("y", (0..40).map(|i| f64::from(i % 2))),
+    ];
+    let trained = trained(data, Algorithm::GradientBoosting, "y", &["split = none"]);
+    for value in [1e300, f64::INFINITY] {
+        let columns: Vec<ArrayRef> = vec![numbers("x", [1.0]).1, numbers("constant", [value]).1];
+        let error = trained.model.predict(&columns, 1).map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), crate::sqlstate::SqlState::NumericValueOutOfRange);
+        assert!(error.message().contains("constant"), "{}", error.message());
+    }
+}

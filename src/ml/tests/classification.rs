@@ -139,7 +139,7 @@ fn iris_multinomial_with_penalty() {
 fn separable_classes_are_a_warning_with_finite_numbers() {
     for given in [&[][..], &["l2 = 0"][..]] {
         let trained = logistic(iris(), "Species", given);
-        has_notice(&trained, "separate the classes perfectly");
+        has_notice(&trained, "separate some classes perfectly");
         let weights = trained.model.weights().unwrap();
         let estimates = weights.column_by_name("estimate").unwrap().as_primitive::<Float64Type>();
         assert!(estimates.iter().flatten().all(f64::is_finite));
@@ -195,4 +195,35 @@ fn classes_keep_type_and_values() {
         assert_eq!(values.value(row), if positive.value(row) > 0.5 { "yes" } else { "no" });
     }
     assert!(trained.model.class_index("yess").unwrap_err().get_hint().unwrap().contains("yes"));
+}
+
+#[test]
+fn too_few_iterations_are_no_separation() {
+    let trained = logistic(mtcars(&["wt", "am"]), "am", &["max_iterations = 1"]);
+    has_notice(&trained, "the weights still change after 1 iterations");
+    assert!(!trained.notices.iter().any(|n| n.message.contains("perfectly")));
+}
+
+#[test]
+fn a_common_factor_of_the_weights_changes_nothing() {
+    let mut data = mtcars(&["wt", "am"]);
+    data.push(numbers("w", [1e-12; 32]));
+    let trained = logistic(data, "am", &["weight_column = w"]);
+    assert!(!trained.notices.iter().any(|n| n.message.contains("perfectly")));
+    close(estimate(&trained.model, "(intercept)"), 12.04036973, 1e-9);
+    close(estimate(&trained.model, "wt"), -4.023969962, 1e-9);
+}
+
+#[test]
+fn a_small_penalty_beside_a_large_variance_finds_the_optimum() {
+    let classes = ["a", "b", "c"].into_iter().cycle().take(300);
+    let data = vec![
+        numbers("x", (0..300).map(|i| f64::from(i * 37 % 101) * 1e7 + f64::from(i % 3) * 1e8)),
+        texts("c", classes.map(Some)),
+    ];
+    let trained = logistic(data, "c", &["l2 = 1", "split = none"]);
+    assert!(!trained.notices.iter().any(|n| n.message.contains("the weights")));
+    let weights = ["a", "b", "c"].map(|class| weight_of(&trained.model, "x", Some(class), 0));
+    let sum: f64 = weights.iter().flatten().sum();
+    assert!(sum.abs() < 1e-18 && weights[2] > weights[1] && weights[1] > weights[0]);
 }

@@ -1,10 +1,11 @@
 //! What design/sql.md promises: order, threads, split, unseen levels, NULLs, options.
 
 use super::*;
-use crate::ml::{content_hash, to_parts};
+use crate::ml::{Feature, FeatureKind, content_hash, to_parts};
 use crate::sqlstate::SqlState;
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
+use arrow::datatypes::DataType;
 
 /// 2,000 rows with numbers, a category with NULLs, and both kinds of label.
 fn table(n: usize) -> RecordBatch {
@@ -222,4 +223,79 @@ fn flags_taken_for_numbers_are_said() {
     let trained = try_train(batch(data), None, "flag", &["task = classification"]).unwrap();
     assert_eq!(trained.model.algorithm(), Algorithm::LogisticRegression);
     assert_eq!(trained.model.class_names(), ["0", "1"]);
+}
+
+fn has_no_notice(trained: &Trained, part: &str) {
+    assert!(!trained.notices.iter().any(|n| n.message.contains(part)), "{:?}", trained.notices);
+}
+
+#[test]
+fn weights_are_numbers() {
+    let columns = |weight: Column| vec![numbers("x", [1.0, 2.0]), numbers("y", [1.0, 3.0]), weight];
+    for weight in [texts("w", [Some("2"), Some("many")]), truths("w", [Some(true), Some(false)])] {
+        for algorithm in [Algorithm::LinearRegression, Algorithm::GradientBoosting] {
+            let error = failure(columns(weight.clone()), algorithm, "y", &["weight_column = w"]);
+            assert_eq!(error.code(), SqlState::DatatypeMismatch);
+            assert!(error.message().contains("\"w\""), "{}", error.message());
+        }
+    }
+    linear(columns(integers("w", [1, 2])), "y", &["weight_column = w"]);
+}
+
+#[test]
+fn early_stopping_without_a_validation_part_is_said() {
+    let columns = || {
+        let parts = ["train", "train", "train", "test"].into_iter().cycle().take(40);
+        vec![
+            numbers("x", (0..40).map(f64::from)),
+            numbers("y", (0..40).map(|i| f64::from(i % 7))),
+            texts("part", parts.map(Some)),
+        ]
+    };
+    let stopping = ["split = none", "early_stopping = 3"];
+    let whole = trained(columns(), Algorithm::GradientBoosting, "y", &stopping);
+    has_notice(&whole, "early stopping is off");
+    // The column alone decides the parts; without validation rows nothing is watched.
+    let given = ["split_column = part", "early_stopping = 3"];
+    let parted = trained(columns(), Algorithm::GradientBoosting, "y", &given);
+    has_notice(&parted, "(split = column)");
+    has_notice(&parted, "early stopping is off");
+    assert_eq!(parted.split_counts, [("train".to_string(), 30), ("test".to_string(), 10)]);
+    let plain = trained(columns(), Algorithm::GradientBoosting, "y", &["split_column = part"]);
+    has_no_notice(&plain, "early stopping");
+}
+
+#[test]
+fn a_validation_part_is_watched_only_where_training_stops_early() {
+    let parts = ["train", "train", "validation", "test"].into_iter().cycle().take(40);
+    let data = vec![
+        numbers("x", (0..40).map(f64::from)),
+        numbers("y", (0..40).map(|i| f64::from(i % 7))),
+        texts("part", parts.map(Some)),
+    ];
+    for algorithm in [Algorithm::LinearRegression, Algorithm::GradientBoosting] {
+        let trained = trained(data.clone(), algorithm, "y", &["split_column = part"]);
+        has_notice(&trained, "10 kept for validation");
+        has_no_notice(&trained, "watched");
+    }
+}
+
+#[test]
+fn a_constant_label_is_no_flag() {
+    let columns = |y: i64| vec![numbers("x", [1.0, 2.0]), integers("y", [1, y])];
+    for algorithm in [Algorithm::LinearRegression, Algorithm::GradientBoosting] {
+        has_no_notice(&trained(columns(1), algorithm, "y", &[]), "taken for a number");
+        has_notice(&trained(columns(0), algorithm, "y", &[]), "taken for a number");
+    }
+}
+
+#[test]
+fn messages_name_types_as_sql_does() {
+    let error = FeatureKind::of_type("day", &DataType::Date32).unwrap_err();
+    assert!(error.message().contains("\"day\" of type date"), "{}", error.message());
+    let feature =
+        Feature { name: "n".into(), kind: FeatureKind::Number, data_type: DataType::Int32 };
+    let error = feature.check_type(&DataType::Utf8View).unwrap_err();
+    assert!(error.message().ends_with("of type text"), "{}", error.message());
+    assert!(error.get_hint().is_some_and(|hint| hint.contains("type integer")));
 }

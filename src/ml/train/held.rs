@@ -2,7 +2,8 @@
 
 use super::parts::Counts;
 use super::{
-    Parts, Settings, Trained, final_metrics, flag_notice, no_rows, refitted_notice, skipped_notices,
+    Parts, Settings, Trained, final_metrics, flag_notice, no_rows, no_validation_notice,
+    refitted_notice, skipped_notices,
 };
 use crate::error::{Error, Notice, Result};
 use crate::ml::artifact::class_names;
@@ -69,7 +70,10 @@ impl Held<'_> {
         let [train, validation, test] = counts.map(|n| n as u64);
         let counts = Counts { train, validation, test };
         if split.kind != "none" {
-            notices.push(counts.notice(split.kind));
+            notices.push(counts.notice(split.kind, early_stopping));
+        }
+        if early_stopping && validation == 0 {
+            notices.push(no_validation_notice(split.kind));
         }
         let model = self.fit_parts(&mut dataset, &counts, split.kind == "none", &mut notices)?;
         let mut metrics = model.1;
@@ -112,8 +116,10 @@ impl Held<'_> {
 
     fn label_notice(&self, dataset: &Dataset) -> Option<Notice> {
         let LabelValues::Number(values) = &dataset.label else { return None };
-        let is_flag =
-            dataset.label_type.is_integer() && values.iter().all(|v| *v == 0.0 || *v == 1.0);
+        let is_flag = dataset.label_type.is_integer()
+            && values.iter().all(|v| *v == 0.0 || *v == 1.0)
+            && values.contains(&0.0)
+            && values.contains(&1.0);
         is_flag.then(|| flag_notice(&dataset.label_name))
     }
 

@@ -51,12 +51,12 @@ impl Counts {
             .collect()
     }
 
-    /// What is said about them.
-    pub(super) fn notice(&self, kind: &str) -> Notice {
-        let validation = if self.validation > 0 {
-            format!("{} watched for early stopping, ", self.validation)
-        } else {
-            String::new()
+    /// What is said about them. `stops_early` where the training watches the validation part.
+    pub(super) fn notice(&self, kind: &str, stops_early: bool) -> Notice {
+        let validation = match self.validation {
+            0 => String::new(),
+            n if stops_early => format!("{n} watched for early stopping, "),
+            n => format!("{n} kept for validation, "),
         };
         Notice::notice(format!(
             "rows: {} trained on, {validation}{} held back for testing (split = {kind})",

@@ -62,7 +62,7 @@ pub(super) fn train(
     }
     let is_whole = kind == "none";
     if !is_whole {
-        notices.push(survey.counts.notice(kind));
+        notices.push(survey.counts.notice(kind, false));
     }
     let streamed = Streamed { settings, fit, scratch, table, label };
     let (model, mut metrics) = streamed.fit_parts(&survey.counts, is_whole, &mut notices)?;
@@ -125,7 +125,7 @@ struct Table {
 struct Survey {
     counts: Counts,
     n_copies: u64,
-    /// Whether the label is 0 or 1 everywhere.
+    /// Whether the label's values are 0 and 1, and both occur.
     is_flag: bool,
 }
 
@@ -143,13 +143,16 @@ impl Table {
 
     fn survey(&self) -> Result<Survey> {
         let mut counts = Counts::default();
-        let mut is_flag = true;
+        let (mut is_flag, mut zeros, mut ones) = (true, false, false);
         let passed = self.pass(|batch, parts| {
             parts.iter().for_each(|part| counts.add(*part));
             let label = batch.column(self.cleaned.layout.label).as_primitive::<Float64Type>();
             is_flag &= label.values().iter().all(|v| *v == 0.0 || *v == 1.0);
+            zeros |= label.values().contains(&0.0);
+            ones |= label.values().contains(&1.0);
             Ok(())
         })?;
+        let is_flag = is_flag && zeros && ones;
         Ok(Survey { counts, n_copies: passed.n_copies, is_flag })
     }
 

@@ -50,6 +50,11 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     cursor.expect(&["CREATE"])?;
     let or_replace = cursor.accept(&["OR", "REPLACE"]);
     cursor.expect(&["MODEL"])?;
+    if or_replace && cursor.peek_words(&["IF", "NOT", "EXISTS"]) {
+        return Err(
+            cursor.error(Some("a model's name: OR REPLACE and IF NOT EXISTS exclude each other"))
+        );
+    }
     let if_not_exists = cursor.if_not_exists();
     let position = cursor.position();
     let name = cursor.name("a model's name")?;
@@ -176,19 +181,19 @@ impl Statement for CreateModel {
             &cx.environment.time_zone,
             cx.environment.now.timestamp_micros(),
         );
-        let planned = self.plan(cx, &environment).await?;
         let stored = self.definition.options.to_json();
-        self.check(planned.as_ref(), &stored)?;
+        let planned = match self.prepare(cx, &environment, &stored).await {
+            Ok(planned) => planned,
+            Err(error) => {
+                if let Some(recipe) = self.recipe(&name, &stored)? {
+                    training::record_failure(cx, &recipe, &error).await;
+                }
+                return Err(error);
+            }
+        };
         let spec = self.spec(&environment, planned.as_ref(), &stored)?;
         let model = define(cx, name, existing.as_deref(), spec).map_err(place)?;
-        if let (Some(query), Some(planned), true) = (&self.query, planned, self.with_data) {
-            let recipe = Recipe {
-                model: model.name.clone(),
-                label: self.label()?.0.clone(),
-                algorithm: self.definition.algorithm,
-                options: stored,
-                query: query.slice.text().to_owned(),
-            };
+        if let (Some(recipe), Some(planned)) = (self.recipe(&model.name, &stored)?, planned) {
             training::add_version(cx, &model, &recipe, &environment, planned, true).await?;
         }
         Response::done("CREATE MODEL")
@@ -228,6 +233,30 @@ fn define(
 }
 
 impl CreateModel {
+    /// What is trained at once; nothing WITH NO DATA.
+    fn recipe(&self, model: &QualifiedName, stored: &Stored) -> Result<Option<Recipe>> {
+        let Some(query) = self.query.as_ref().filter(|_| self.with_data) else { return Ok(None) };
+        Ok(Some(Recipe {
+            model: model.clone(),
+            label: self.label()?.0.clone(),
+            algorithm: self.definition.algorithm,
+            options: stored.clone(),
+            query: query.slice.text().to_owned(),
+        }))
+    }
+
+    /// Plans the query and checks label and options against it.
+    async fn prepare(
+        &self,
+        cx: &Execution<'_>,
+        environment: &Environment,
+        stored: &Stored,
+    ) -> Result<Option<Planned>> {
+        let planned = self.plan(cx, environment).await?;
+        self.check(planned.as_ref(), stored)?;
+        Ok(planned)
+    }
+
     async fn plan(&self, cx: &Execution<'_>, environment: &Environment) -> Result<Option<Planned>> {
         match &self.query {
             Some(query) => {
@@ -292,7 +321,8 @@ mod tests {
     fn both_dialects_parse() {
         for text in [
             "CREATE MODEL m PREDICT y USING linear_regression WITH (l2 = 1) AS SELECT * FROM t",
-            "CREATE OR REPLACE MODEL IF NOT EXISTS s.m PREDICT y AS SELECT * FROM t WITH NO DATA",
+            "CREATE OR REPLACE MODEL s.m PREDICT y AS SELECT * FROM t WITH NO DATA",
+            "CREATE MODEL IF NOT EXISTS s.m PREDICT y AS SELECT * FROM t WITH NO DATA",
             "CREATE MODEL m PREDICT y WITH NO DATA",
             "CREATE MODEL m PREDICT y AS SELECT * FROM t WITH (seed = 7)",
             "CREATE MODEL m OPTIONS(model_type='linear_reg', input_label_cols=['y']) AS SELECT 1 AS y",
@@ -305,6 +335,7 @@ mod tests {
     fn what_is_refused_says_where() {
         for (text, code, position) in [
             ("CREATE MODEL m PREDICT y", SqlState::SyntaxError, 25),
+            ("CREATE OR REPLACE MODEL IF NOT EXISTS m PREDICT y", SqlState::SyntaxError, 25),
             ("CREATE MODEL m AS SELECT 1", SqlState::FeatureNotSupported, 14),
             ("CREATE MODEL m PREDICT a, b AS SELECT 1", SqlState::FeatureNotSupported, 25),
             (

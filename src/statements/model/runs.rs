@@ -8,7 +8,9 @@ use crate::planner::{Canceller, Environment, one_batch};
 use crate::sqlstate::SqlState;
 use crate::statements::Execution;
 use crate::statements::table::rows;
-use crate::warehouse::{CommitInfo, RUN_METRICS, RUN_PARAMS, RUNS, SYSTEM_SCHEMA, Transaction};
+use crate::warehouse::{
+    CommitInfo, RUN_METRICS, RUN_PARAMS, RUN_VERSION, RUNS, SYSTEM_SCHEMA, Transaction,
+};
 use arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
@@ -37,6 +39,8 @@ pub struct Run {
 pub struct Outcome<'a> {
     /// `succeeded`, `reproduced`, `failed` or `cancelled`.
     pub status: &'a str,
+    /// The version that it made.
+    pub version: Option<u64>,
     /// Rows trained on.
     pub n_rows: Option<u64>,
     /// Content hash of the artefact.
@@ -80,7 +84,7 @@ impl Run {
         let canceller = Canceller::default();
         let batches = [
             (RUNS, self.run_row(environment, outcome, ended_at)?),
-            (RUN_PARAMS, self.params(outcome.params.unwrap_or(&self.given))?),
+            (RUN_PARAMS, self.params(outcome)?),
             (RUN_METRICS, self.metrics(outcome.metrics, ended_at)?),
         ];
         for (name, batch) in batches {
@@ -166,7 +170,9 @@ impl Run {
         ])
     }
 
-    fn params(&self, params: &[(String, String)]) -> Result<RecordBatch> {
+    fn params(&self, outcome: &Outcome<'_>) -> Result<RecordBatch> {
+        let mut params = outcome.params.unwrap_or(&self.given).to_vec();
+        params.extend(outcome.version.map(|n| (RUN_VERSION.to_owned(), n.to_string())));
         batch(vec![
             ("run_id", self.ids(params.len())),
             ("key", texts(params.iter().map(|(key, _)| key))),

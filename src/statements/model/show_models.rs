@@ -1,6 +1,6 @@
 //! SHOW MODELS [LIKE 'pattern']
 
-use crate::catalog::{Model, SqlType};
+use crate::catalog::{Model, QualifiedName, SqlType};
 use crate::error::Result;
 use crate::parser::{Cursor, TokenSlice};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
@@ -64,7 +64,7 @@ impl Statement for ShowModels {
         let catalog = cx.transaction.catalog();
         let mut models: Vec<Arc<Model>> = Vec::new();
         for model in catalog.models() {
-            if self.matches(&model.name.name)? {
+            if self.matches(&model.name)? {
                 models.push(model.clone());
             }
         }
@@ -73,13 +73,14 @@ impl Statement for ShowModels {
 }
 
 impl ShowModels {
-    fn matches(&self, name: &str) -> Result<bool> {
+    /// Whether the pattern fits the name, or what the column shows: the schema's and the name.
+    fn matches(&self, name: &QualifiedName) -> Result<bool> {
         let Some(pattern) = &self.pattern else { return Ok(true) };
         let found = like(
-            &StringArray::from(vec![name]),
+            &StringArray::from(vec![name.name.clone(), name.to_string()]),
             &Scalar::new(StringArray::from(vec![pattern.as_str()])),
         )?;
-        Ok(found.value(0))
+        Ok(found.value(0) || found.value(1))
     }
 }
 

@@ -119,9 +119,10 @@ impl Training<'_, '_> {
         let saved =
             registry::save(&store, cx.transaction.new_files(), &self.model.id, &trained.model)
                 .await?;
-        let version = self.version(&trained, &saved)?;
+        self.register(self.version(&trained, &saved)?, make_default)?;
         let outcome = Outcome {
             status: "finished",
+            version: Some(self.latest()?.0),
             n_rows: Some(trained.n_rows),
             artifact_hash: Some(&saved.hash),
             error: None,
@@ -129,7 +130,6 @@ impl Training<'_, '_> {
             metrics: &trained.metrics,
         };
         self.run.record(cx.environment, cx.transaction, &outcome).await?;
-        self.register(version, make_default)?;
         for notice in trained.notices {
             cx.notice(notice);
         }

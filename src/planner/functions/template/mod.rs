@@ -46,11 +46,7 @@ pub(super) fn zone(args: &ScalarFunctionArgs) -> SessionZone {
 
 /// The type's name as users write it.
 pub(super) fn shown_type(data_type: &DataType) -> String {
-    if matches!(data_type, DataType::Time64(_)) {
-        return "time without time zone".to_owned();
-    }
-    crate::catalog::SqlType::from_arrow(data_type)
-        .map_or_else(|_| data_type.to_string(), |t| t.to_string())
+    crate::catalog::SqlType::shown(data_type)
 }
 
 /// `to_char(value, template)`
