@@ -371,7 +371,7 @@ fn table_provider(
     let has_hidden = table.columns.iter().any(|c| c.hidden);
     match crate::features::time_column(table) {
         Some(time) if with_hidden || !has_hidden => {
-            return crate::features::with_commit_times(scan(true)?, table, time);
+            return crate::features::with_commit_times(scan(true)?, table, time, &[]);
         }
         _ if !has_hidden => return Ok(scan(false)?),
         _ => {}
