@@ -307,11 +307,12 @@ impl<'a> Planner<'a> {
             system.rewrite(&mut statement)?;
             rewritten.functions.extend(system.functions().into_iter().map(Arc::new));
         }
-        let (catalog, reads) =
+        let (mut catalog, reads) =
             relations::resolve(self, slice, &statement, &mut rewritten, system.as_ref(), extra)
                 .await?;
+        let hiding = catalog.take_hiding();
         let state = self.state(catalog, &rewritten)?;
-        using::merge(&state, slice, &mut statement).await?;
+        using::merge(&state, slice, &hiding, &mut statement).await?;
         let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
         let plan = state
             .statement_to_plan(statement)

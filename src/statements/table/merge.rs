@@ -14,7 +14,8 @@ use crate::delta::scan::ROW_COLUMN;
 use crate::error::{Error, Result};
 use crate::parser::{NOTHING_MARKER, STAR_MARKER, TokenSlice, fold_ident, object_name};
 use crate::planner::{
-    Parameters, Planned, Planner, identifier, parse_expression, parse_query, select,
+    Parameters, Planned, Planner, Resolved, identifier, parse_expression, parse_query,
+    resolve_relation, select,
 };
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parameter_types;
@@ -213,7 +214,7 @@ impl Merge {
         target: &Target,
         parameters: &Parameters,
     ) -> Result<Planned> {
-        let (source, alias) = self.marked_source(slice)?;
+        let (source, alias) = self.marked_source(slice, planner)?;
         let conditions: Vec<Expr> =
             self.clauses.iter().map(|c| condition(c, target, &alias)).collect();
         let source_columns = match self.needs_source_columns() {
@@ -266,7 +267,11 @@ impl Merge {
     }
 
     /// The source with a column that is true in each of its rows, under its own alias.
-    fn marked_source(&self, slice: &TokenSlice) -> Result<(TableFactor, Ident)> {
+    fn marked_source(
+        &self,
+        slice: &TokenSlice,
+        planner: &Planner<'_>,
+    ) -> Result<(TableFactor, Ident)> {
         let (alias, inner) = match &self.source {
             TableFactor::Table { name, alias, .. } => {
                 let last = name.0.last().and_then(|p| p.as_ident()).cloned();
@@ -282,12 +287,28 @@ impl Merge {
             Error::new(SqlState::SyntaxError, "the source of MERGE must have an alias")
                 .position(slice.position_of(0))
         })?;
-        let mut query = parse_query(&format!("SELECT *, true AS {SOURCE_MARK} FROM placeholder"))?;
+        // `*` is without the hidden column, which the clauses may name all the same.
+        let hidden = match self.is_feature_table(planner) {
+            true => format!(", {}", crate::features::COMMITTED_AT),
+            false => String::new(),
+        };
+        let text = format!("SELECT *{hidden}, true AS {SOURCE_MARK} FROM placeholder");
+        let mut query = parse_query(&text)?;
         if let SetExpr::Select(select) = query.body.as_mut() {
             select.from[0].relation = inner;
         }
         let name = fold_ident(&alias.value, alias.quote_style);
         Ok((crate::planner::derived(query, &name), alias))
+    }
+
+    /// Whether the source is a feature table by name.
+    fn is_feature_table(&self, planner: &Planner<'_>) -> bool {
+        let TableFactor::Table { name, args: None, .. } = &self.source else { return false };
+        let path = &planner.environment.search_path;
+        match resolve_relation(planner.world, path, &object_name(name)) {
+            Ok(Resolved::Table(table)) => table.columns.iter().any(|c| c.hidden),
+            _ => false,
+        }
     }
 
     fn needs_source_columns(&self) -> bool {
