@@ -58,7 +58,7 @@ mod zones;
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
 pub use execute::{CancelReason, Canceller, one_batch};
 pub use expressions::Expressions;
-pub use files::{CsvSource, resolve_path};
+pub use files::{CsvSource, is_a_directory, resolve_path};
 pub use models::{ModelCache, ResolvedModel, find_model, resolve_model};
 pub use names::display_name;
 pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
