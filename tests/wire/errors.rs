@@ -115,7 +115,10 @@ fn notices_come_with_the_statement_that_they_are_about() {
                 "CREATE TABLE points (x double precision, y double precision);
                  INSERT INTO points VALUES (0, 1), (1, 3), (2, 5);
                  DROP TABLE IF EXISTS nothing_of_this_name;
-                 CREATE MODEL line PREDICT y AS SELECT x, y FROM points",
+                 CREATE MODEL line PREDICT y AS SELECT x, y FROM points;
+                 CREATE VIEW both AS SELECT x + y AS sum FROM points;
+                 CREATE VIEW one AS SELECT x FROM points;
+                 CREATE OR REPLACE TABLE points AS SELECT x FROM points",
             )
             .await
             .expect("the statements");
@@ -128,6 +131,11 @@ fn notices_come_with_the_statement_that_they_are_about() {
         );
         // Three rows are not split, and training says so.
         assert!(notices.iter().any(|n| n.message().contains("held back")), "{notices:?}");
+        // A view that lost its column is named; the other is not.
+        let warned = notices.iter().filter(|n| n.severity() == "WARNING");
+        let warned: Vec<&str> = warned.map(DbError::message).collect();
+        assert!(warned.iter().any(|m| m.contains("view \"public.both\"")), "{warned:?}");
+        assert!(!warned.iter().any(|m| m.contains("view \"public.one\"")), "{warned:?}");
     });
     server.stop();
 }
