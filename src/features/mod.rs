@@ -47,7 +47,8 @@ pub fn time_column(table: &Table) -> Option<&'static str> {
     }
 }
 
-/// A feature table or a history with its [`time_column`] filled in for every row.
+/// A feature table or a history with its [`time_column`] filled in for every row, and the columns
+/// `row_ids` of the scan behind its own.
 ///
 /// # Errors
 /// If the plan cannot be built.
@@ -55,6 +56,7 @@ pub fn with_commit_times(
     scan: Arc<DeltaTableScan>,
     table: &Table,
     time_column: &str,
+    row_ids: &[&str],
 ) -> Result<Arc<dyn TableProvider>> {
     let times: Vec<Option<i64>> = scan.files().iter().map(|add| commit_time(add)).collect();
     let function = ScalarUDF::new_from_impl(CommittedAt {
@@ -72,6 +74,7 @@ pub fn with_commit_times(
                 column(&c.name)
             }
         })
+        .chain(row_ids.iter().map(|name| column(name)))
         .collect();
     let source = provider_as_source(scan);
     let plan =

@@ -2,8 +2,6 @@
 
 use super::{TokenSlice, fold_ident, is_reserved};
 use crate::error::{Error, Result};
-use sqlparser::ast::ObjectName;
-use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 /// Reads tokens from left to right; every failure is a syntax error at its token.
@@ -188,28 +186,6 @@ impl<'a> Cursor<'a> {
     /// `IF NOT EXISTS`
     pub fn if_not_exists(&mut self) -> bool {
         self.accept(&["IF", "NOT", "EXISTS"])
-    }
-
-    /// Runs one of sqlparser's parsers from here and steps over what it read.
-    ///
-    /// # Errors
-    /// 42601 with the position.
-    pub fn parse_with<T>(
-        &mut self,
-        parse: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
-    ) -> Result<T> {
-        let rest = self.slice.from(self.next);
-        let (tree, read) = rest.parse_some(parse)?;
-        self.next += read;
-        Ok(tree)
-    }
-
-    /// A name as sqlparser's tree, which keeps the places of its parts.
-    ///
-    /// # Errors
-    /// 42601 if there is none.
-    pub fn object_name(&mut self) -> Result<ObjectName> {
-        self.parse_with(|p| p.parse_object_name(false))
     }
 
     /// The index just behind the parenthesis that closes the one at the cursor.

@@ -16,5 +16,5 @@ pub use clauses::{
 };
 pub use cursor::Cursor;
 pub use dialect::CenoteDialect;
-pub use rewrite::{NOTHING_MARKER, STAR_MARKER, rewrite_tokens};
+pub use rewrite::{DEFAULTS_MARKER, NOTHING_MARKER, STAR_MARKER, rewrite_tokens};
 pub use tokens::{Script, TokenSlice};

@@ -8,6 +8,7 @@
 //! | `UPDATE ONLY t`, `FROM ONLY t` | `UPDATE t`, `FROM t`: no table inherits |
 //! | `ML.F(MODEL s.m@x, …)` | `ML.F('s.m@x', …)` |
 //! | `DO NOTHING` in MERGE | an assignment to, a value of, [`NOTHING_MARKER`] |
+//! | `INSERT DEFAULT VALUES` in MERGE | a value of [`DEFAULTS_MARKER`] |
 //! | `UPDATE SET *`, `INSERT *` in MERGE | an assignment to, a value of, [`STAR_MARKER`] |
 //!
 //! New tokens take the place of the token that they replace, so errors still point at it.
@@ -22,6 +23,9 @@ pub const STAR_MARKER: &str = "\u{1}*";
 
 /// The column name that stands for MERGE's `DO NOTHING`, as [`STAR_MARKER`] does for `*`.
 pub const NOTHING_MARKER: &str = "\u{1}nothing";
+
+/// The column name that stands for MERGE's `DEFAULT VALUES`, as [`STAR_MARKER`] does for `*`.
+pub const DEFAULTS_MARKER: &str = "\u{1}defaults";
 
 /// Rewrites a statement's tokens. The second list says, for each token and for the end, which of
 /// the statement's own tokens it came from.
@@ -58,6 +62,7 @@ impl Rewriter<'_> {
             .or_else(|| self.model_argument(i))
             .or_else(|| self.merge_star(i))
             .or_else(|| self.merge_nothing(i))
+            .or_else(|| self.merge_defaults(i))
             .unwrap_or_else(|| {
                 self.push(i, self.source[i].token.clone());
                 1
@@ -227,6 +232,24 @@ impl Rewriter<'_> {
             self.push(i, Token::Eq);
             self.push_words(i, &["NULL"]);
         }
+        Some(2)
+    }
+
+    /// `THEN INSERT DEFAULT VALUES`.
+    fn merge_defaults(&mut self, i: usize) -> Option<usize> {
+        let follows = i >= 2 && self.is_word(i - 1, "INSERT") && self.is_word(i - 2, "THEN");
+        if !follows || !self.is_word(i, "DEFAULT") || !self.is_word(i + 1, "VALUES") {
+            return None;
+        }
+        self.push_words(i, &["VALUES"]);
+        self.push(i, Token::LParen);
+        let marker = Word {
+            value: DEFAULTS_MARKER.to_owned(),
+            quote_style: Some('"'),
+            keyword: Keyword::NoKeyword,
+        };
+        self.push(i, Token::Word(marker));
+        self.push(i, Token::RParen);
         Some(2)
     }
 

@@ -40,6 +40,7 @@ pub(super) fn reader(
     name: &str,
     arguments: &[FunctionArg],
 ) -> Result<Arc<dyn TableProvider>> {
+    refuse_several(planner, name, arguments)?;
     let (path, options) = arguments
         .split_first()
         .and_then(|(first, rest)| Some((argument_text(first)?.0, rest)))
@@ -67,6 +68,33 @@ pub(super) fn reader(
         }
         other => Err(Error::unsupported(other, "Use read_csv or read_parquet.")),
     }
+}
+
+/// Refuses a list of files, and a pattern that is no file's name.
+fn refuse_several(planner: &Planner<'_>, name: &str, arguments: &[FunctionArg]) -> Result<()> {
+    let refused = |what: &str| {
+        let one = |file: &str| format!("SELECT * FROM {name}('{file}')");
+        let hint = format!("Read them one by one: {} UNION ALL {}.", one("a"), one("b"));
+        Err(Error::unsupported(format_args!("{what} of files in {name}"), hint))
+    };
+    let Some(first) = arguments.first() else { return Ok(()) };
+    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Array(_))) = first {
+        return refused("a list");
+    }
+    let Some((path, _)) = argument_text(first) else { return Ok(()) };
+    if !path.contains(['*', '?', '[']) || path.contains("://") {
+        return Ok(());
+    }
+    match resolve_path(planner.environment.file_search_path.as_deref(), &path)?.exists() {
+        true => Ok(()),
+        false => refused("a pattern"),
+    }
+}
+
+/// The error of a folder where a file is wanted.
+pub fn is_a_directory(path: &Path) -> Error {
+    let message = format!("\"{}\" is a directory", path.display());
+    Error::new(SqlState::WrongObjectType, message).hint("Name a file in it.")
 }
 
 /// The file of a path: relative ones start at the search path's folder, else at the process's own.
@@ -214,6 +242,9 @@ impl CsvSource {
 }
 
 fn open_file(path: &Path) -> Result<std::fs::File> {
+    if path.is_dir() {
+        return Err(is_a_directory(path));
+    }
     std::fs::File::open(path).map_err(|e| {
         let shown = path.display();
         let error = Error::from(e);
@@ -271,7 +302,8 @@ impl PartitionStream for CsvSource {
 fn parquet(path: &Path) -> Result<Arc<dyn TableProvider>> {
     let first = first_parquet(path)?;
     let reader =
-        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(open_file(&first)?)?;
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(open_file(&first)?)
+            .map_err(|e| not_parquet(&first, Error::from(e)))?;
     // Parquet's own field ids and extension names mean nothing outside of their file.
     let fields: Vec<Field> = reader
         .schema()
@@ -297,6 +329,13 @@ fn parquet(path: &Path) -> Result<Arc<dyn TableProvider>> {
         .with_listing_options(options)
         .with_schema(Arc::new(Schema::new(fields)));
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// A file that cannot be read as Parquet is its writer's fault, not damage in the warehouse.
+fn not_parquet(path: &Path, error: Error) -> Error {
+    let message = format!("file \"{}\" cannot be read as Parquet", path.display());
+    let detail = format!("{}.", error.message().trim_end_matches('.'));
+    Error::new(SqlState::BadCopyFileFormat, message).detail(detail).source(error)
 }
 
 fn first_parquet(path: &Path) -> Result<PathBuf> {

@@ -6,7 +6,7 @@ use crate::catalog::SqlType;
 use crate::error::Error;
 use crate::format::{EncodeSettings, parse_text, text_value};
 use sqlparser::ast::{
-    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    Array, BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Spanned, UnaryOperator, Value,
 };
 use sqlparser::tokenizer::Span;
@@ -28,6 +28,7 @@ pub(super) fn rewrite(expr: &Expr, reading: &EncodeSettings) -> Result<Option<Ex
             return Ok(call(function));
         }
         Expr::UnaryOp { op, expr } => return Ok(unary(*op, expr)),
+        Expr::Array(array) => return bytes(array, reading),
         Expr::Substring { expr, substring_from: Some(from), substring_for: None, .. } => {
             return Ok(matched(expr, from));
         }
@@ -60,6 +61,29 @@ fn checked_text(data_type: &DataType, inner: &Expr) -> Option<Expr> {
         return None;
     }
     Some(super::rewrite::call(name, vec![cast(inner.clone(), DataType::Text)], inner.span()))
+}
+
+/// An array with a bytea in it: literals without a type are bytea too. DataFusion would find no type
+/// for them beside it, nor for NULL.
+fn bytes(array: &Array, reading: &EncodeSettings) -> Result<Option<Expr>, Failure> {
+    let is_bytes = |member: &Expr| match member {
+        Expr::Cast { data_type, .. } => {
+            matches!(super::sql_type_of(data_type), Ok(SqlType::Bytea))
+        }
+        _ => false,
+    };
+    if !array.elem.iter().any(is_bytes) {
+        return Ok(None);
+    }
+    let mut array = array.clone();
+    for member in &mut array.elem {
+        let Expr::Value(value) = &*member else { continue };
+        if matches!(value.value, Value::SingleQuotedString(_) | Value::Null) {
+            literal(&DataType::Bytea, member, reading)?;
+            *member = cast(member.clone(), DataType::Bytea);
+        }
+    }
+    Ok(Some(Expr::Array(array)))
 }
 
 fn cast(expr: Expr, data_type: DataType) -> Expr {

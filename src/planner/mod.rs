@@ -59,7 +59,7 @@ mod zones;
 pub use ast::{derived, identifier, parse_expression, parse_query, table_factor};
 pub use execute::{CancelReason, Canceller, one_batch};
 pub use expressions::Expressions;
-pub use files::{CsvSource, resolve_path};
+pub use files::{CsvSource, is_a_directory, resolve_path};
 pub use models::{ModelCache, ResolvedModel, find_model, resolve_model};
 pub use names::display_name;
 pub use relations::{Resolved, resolve_relation, resolve_table, split_name};
@@ -308,11 +308,12 @@ impl<'a> Planner<'a> {
             system.rewrite(&mut statement)?;
             rewritten.functions.extend(system.functions().into_iter().map(Arc::new));
         }
-        let (catalog, reads) =
+        let (mut catalog, reads) =
             relations::resolve(self, slice, &statement, &mut rewritten, system.as_ref(), extra)
                 .await?;
+        let hiding = catalog.take_hiding();
         let state = self.state(catalog, &rewritten)?;
-        let plan = match logical_plan(&state, slice, statement, &models).await {
+        let plan = match logical_plan(&state, slice, &hiding, statement, &models).await {
             Ok(plan) => plan,
             Err(error) => {
                 let predictions = std::mem::take(&mut rewritten.predictions);
@@ -370,10 +371,11 @@ impl<'a> Planner<'a> {
 async fn logical_plan(
     state: &SessionState,
     slice: Option<&TokenSlice>,
+    hiding: &relations::Hiding,
     mut statement: Statement,
     models: &HashMap<String, ResolvedModel>,
 ) -> Result<LogicalPlan> {
-    using::merge(state, slice, &mut statement).await?;
+    using::merge(state, slice, hiding, &mut statement).await?;
     let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
     let planned = state.statement_to_plan(statement).await;
     planned.map_err(|e| relations::explain_failure(e, slice, models))

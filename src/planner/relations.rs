@@ -150,11 +150,20 @@ pub fn resolve_table(
 #[derive(Debug, Default)]
 pub(super) struct StatementCatalog {
     tables: HashMap<Option<String>, BTreeMap<String, Arc<dyn TableProvider>>>,
+    hiding: Hiding,
 }
+
+/// The relations, by schema and name, whose hidden column the statement can see: it is not in `*`.
+pub(super) type Hiding = HashSet<(Option<String>, String)>;
 
 impl StatementCatalog {
     fn insert(&mut self, schema: Option<String>, name: String, provider: Arc<dyn TableProvider>) {
         self.tables.entry(schema).or_default().insert(name, provider);
+    }
+
+    /// The relations whose last column is a hidden one.
+    pub(super) fn take_hiding(&mut self) -> Hiding {
+        std::mem::take(&mut self.hiding)
     }
 
     /// As DataFusion wants it.
@@ -244,10 +253,13 @@ pub(super) async fn resolve(
     }
     for (generated, relation, spec) in std::mem::take(&mut rewritten.versions) {
         let parts = crate::parser::object_name(&relation);
-        let provider =
+        let (provider, hides) =
             versioned(planner, &parts, &spec, rewritten.mentions_committed_at, &mut reads)
                 .await
                 .map_err(|e| e.position_or(position(slice, &relation)))?;
+        if hides {
+            catalog.hiding.insert((None, generated.clone()));
+        }
         catalog.insert(None, generated, provider);
     }
     let wrapped = datafusion::sql::parser::Statement::Statement(Box::new(statement.clone()));
@@ -277,10 +289,13 @@ pub(super) async fn resolve(
                 }
                 Err(e) => return Err(e.position_or(place())),
             };
-        let provider =
+        let (provider, hides) =
             provider(planner, resolved, system, rewritten.mentions_committed_at, &mut reads)
                 .await
                 .map_err(|e| e.position_or(place()))?;
+        if hides && !(schema.is_none() && ctes.contains(&name)) {
+            catalog.hiding.insert((schema.clone(), name.clone()));
+        }
         catalog.insert(schema, name, provider);
     }
     Ok((catalog, reads))
@@ -318,13 +333,16 @@ fn position(slice: Option<&TokenSlice>, name: &ObjectName) -> Option<usize> {
     slice?.position(span.start)
 }
 
+/// A relation, and whether its last column is a hidden one that the statement can see.
+type Found = (Arc<dyn TableProvider>, bool);
+
 async fn provider(
     planner: &Planner<'_>,
     resolved: Resolved,
     system: Option<&Arc<System>>,
     with_hidden: bool,
     reads: &mut Reads,
-) -> Result<Arc<dyn TableProvider>> {
+) -> Result<Found> {
     match resolved {
         Resolved::Table(table) => {
             reads.direct.insert(Dependency::Table(table.id.clone()));
@@ -342,11 +360,14 @@ async fn provider(
             let mut inner = planned.reads.clone();
             inner.views.insert(view.name.to_string(), view.query.clone());
             reads.merge(inner);
-            Ok(Arc::new(ViewTable::new(frozen(planned.plan, &view)?, Some(view.query.clone()))))
+            let plan = frozen(planned.plan, &view)?;
+            let shown: Arc<dyn TableProvider> =
+                Arc::new(ViewTable::new(plan, Some(view.query.clone())));
+            Ok((shown, false))
         }
         Resolved::System(name) => {
             reads.unpinned.get_or_insert_with(|| format!("the system relation {name}"));
-            system_relation(planner, system, &name).await
+            Ok((system_relation(planner, system, &name).await?, false))
         }
     }
 }
@@ -357,7 +378,7 @@ fn table_provider(
     table: &Table,
     state: Arc<TableState>,
     with_hidden: bool,
-) -> Result<Arc<dyn TableProvider>> {
+) -> Result<Found> {
     let location = planner.environment.services.warehouse.location(table)?;
     let scan = |row_ids| {
         DeltaTableScan::new(
@@ -371,9 +392,13 @@ fn table_provider(
     let has_hidden = table.columns.iter().any(|c| c.hidden);
     match crate::features::time_column(table) {
         Some(time) if with_hidden || !has_hidden => {
-            return crate::features::with_commit_times(scan(true)?, table, time);
+            let filled = crate::features::with_commit_times(scan(true)?, table, time, &[])?;
+            return Ok((filled, has_hidden));
         }
-        _ if !has_hidden => return Ok(scan(false)?),
+        _ if !has_hidden => {
+            let plain: Arc<dyn TableProvider> = scan(false)?;
+            return Ok((plain, false));
+        }
         _ => {}
     }
     let visible: Vec<Expr> = table
@@ -385,7 +410,8 @@ fn table_provider(
     let source = datafusion::datasource::provider_as_source(scan(false)?);
     let plan =
         LogicalPlanBuilder::scan(&table.name.name, source, None)?.project(visible)?.build()?;
-    Ok(Arc::new(ViewTable::new(plan, None)))
+    let shown: Arc<dyn TableProvider> = Arc::new(ViewTable::new(plan, None));
+    Ok((shown, false))
 }
 
 async fn plan_view(planner: &Planner<'_>, view: &View) -> Result<Planned> {
@@ -462,7 +488,7 @@ async fn versioned(
     spec: &VersionSpec,
     with_hidden: bool,
     reads: &mut Reads,
-) -> Result<Arc<dyn TableProvider>> {
+) -> Result<Found> {
     let snapshot = planner.world.snapshot();
     if let VersionSpec::Snapshot(seq) = spec {
         let past = planner.environment.services.warehouse.snapshot_at(*seq).await?;

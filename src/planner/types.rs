@@ -169,6 +169,9 @@ fn varchar(length: &CharacterLength) -> Result<SqlType> {
     }
 }
 
+/// PostgreSQL's integers that number their rows.
+const SERIALS: &[&str] = &["smallserial", "serial", "bigserial", "serial2", "serial4", "serial8"];
+
 fn unknown(data_type: &DataType) -> Error {
     const KNOWN: &[&str] = &[
         "boolean",
@@ -187,6 +190,10 @@ fn unknown(data_type: &DataType) -> Error {
     ];
     let name = data_type.to_string().to_lowercase();
     match data_type {
+        DataType::Custom(..) if SERIALS.contains(&name.as_str()) => Error::unsupported(
+            format_args!("type {name}"),
+            "There are no sequences: use integer or bigint, and give the values, or row_number() OVER () in a query.",
+        ),
         DataType::Custom(..) => {
             Error::new(SqlState::UndefinedObject, format!("type \"{name}\" does not exist"))
                 .maybe_hint(crate::suggest::hint("type", &name, KNOWN))

@@ -7,18 +7,21 @@
 //! here, such joins get conditions, and the merged column's name becomes what it stands for.
 //!
 //! `SELECT *, *` is spelled out too, for DataFusion wants names to differ, and in `t AS q(a)` the
-//! columns behind the first keep their names.
+//! columns behind the first keep their names. Where the statement names the hidden column of a
+//! feature table, so that the relation shows it, `*` and `t.*` are spelled out without it.
 
 use super::ast::{identifier, outside_subqueries, parse_expression};
 use super::names;
+use super::relations::{Hiding, split_name};
 use crate::error::{Error, Result};
 use crate::parser::{TokenSlice, fold_ident, object_name};
 use crate::sqlstate::SqlState;
 use datafusion::execution::session_state::SessionState;
 use sqlparser::ast::{
     BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select,
-    SelectItem, SetExpr, Spanned, Statement, TableAliasColumnDef, TableFactor, TableWithJoins,
-    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
+    SelectItem, SelectItemQualifiedWildcardKind as Qualifier, SetExpr, Spanned, Statement,
+    TableAliasColumnDef, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    WildcardAdditionalOptions, With,
 };
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -30,9 +33,10 @@ use std::ops::ControlFlow;
 pub(super) async fn merge(
     state: &SessionState,
     slice: Option<&TokenSlice>,
+    hiding: &Hiding,
     statement: &mut Statement,
 ) -> Result<()> {
-    let mut asked = Asked { withs: Vec::new(), queries: Vec::new() };
+    let mut asked = Asked { hiding, withs: Vec::new(), queries: Vec::new() };
     let _ = Visit::visit(statement, &mut asked);
     if asked.queries.is_empty() {
         return Ok(());
@@ -47,7 +51,7 @@ pub(super) async fn merge(
             plan.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>()
         }));
     }
-    let mut merger = Merger { known };
+    let mut merger = Merger { hiding, known, spelled: HashMap::new() };
     if let ControlFlow::Break(failure) = VisitMut::visit(statement, &mut merger) {
         let (error, span) = *failure;
         return Err(error.position_or(slice.and_then(|s| s.position(span.start))));
@@ -109,13 +113,31 @@ fn joins(item: &TableWithJoins) -> Vec<&Join> {
     out
 }
 
-/// Whether a SELECT has merged columns, several `*`, or relations of which not all columns are named.
-fn is_concerned(select: &Select) -> bool {
+/// Whether a SELECT has merged columns, several `*`, a `*` over a relation with a hidden column, or
+/// relations of which not all columns are named.
+fn is_concerned(select: &Select, hiding: &Hiding) -> bool {
     let mut relations = Vec::new();
     select.from.iter().for_each(|item| factors(item, &mut relations));
     select.from.iter().flat_map(joins).any(|j| merges(&j.join_operator))
         || repeats_all(&select.projection)
+        || (has_all(&select.projection) && relations.iter().any(|f| hides(f, hiding)))
         || relations.into_iter().any(may_name_some)
+}
+
+fn has_all(projection: &[SelectItem]) -> bool {
+    projection
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)))
+}
+
+/// Whether the last column of a relation is hidden.
+fn hides(factor: &TableFactor, hiding: &Hiding) -> bool {
+    match factor {
+        TableFactor::Table { name, args: None, .. } if !hiding.is_empty() => {
+            split_name(object_name(name)).is_ok_and(|name| hiding.contains(&name))
+        }
+        _ => false,
+    }
 }
 
 /// `SELECT *, *` and `SELECT t.*, *`.
@@ -178,19 +200,21 @@ fn factors<'a>(item: &'a TableWithJoins, out: &mut Vec<&'a TableFactor>) {
 }
 
 /// The first walk: queries that tell the columns of each relation.
-struct Asked {
+struct Asked<'a> {
+    hiding: &'a Hiding,
     withs: Vec<Option<With>>,
     queries: Vec<Query>,
 }
 
-impl Visitor for Asked {
+impl Visitor for Asked<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         self.withs.push(query.with.clone());
         let mut found = Vec::new();
         selects(&query.body, &mut found);
-        for select in found.into_iter().filter(|s| is_concerned(s)) {
+        let hiding = self.hiding;
+        for select in found.into_iter().filter(|s| is_concerned(s, hiding)) {
             let mut relations = Vec::new();
             select.from.iter().for_each(|item| factors(item, &mut relations));
             for relation in relations {
@@ -217,7 +241,7 @@ impl Visitor for Asked {
     }
 }
 
-impl Asked {
+impl Asked<'_> {
     /// The common table expressions in scope; inner ones hide outer ones of the same name.
     fn with(&self) -> Option<With> {
         let mut merged: Option<With> = None;
@@ -247,21 +271,27 @@ struct Shown {
     changed: bool,
     /// The name stands for two columns at least.
     merged: bool,
+    /// Not part of `*`, nor of what NATURAL compares.
+    hidden: bool,
 }
 
 /// The second walk.
-struct Merger {
+struct Merger<'a> {
+    hiding: &'a Hiding,
     known: VecDeque<Option<Vec<String>>>,
+    /// What `t.*` stands for in the SELECT at hand, for relations with a hidden column.
+    spelled: HashMap<String, Vec<Shown>>,
 }
 
-impl VisitorMut for Merger {
+impl VisitorMut for Merger<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
         let mut found = Vec::new();
         selects_mut(&mut query.body, &mut found);
         let mut replaced = HashMap::new();
-        for select in found.into_iter().filter(|s| is_concerned(s)) {
+        let hiding = self.hiding;
+        for select in found.into_iter().filter(|s| is_concerned(s, hiding)) {
             match self.select(select) {
                 Ok(changed) => replaced.extend(changed),
                 Err(failure) => return ControlFlow::Break(failure),
@@ -287,13 +317,14 @@ impl VisitorMut for Merger {
     }
 }
 
-impl Merger {
+impl Merger<'_> {
     fn select(
         &mut self,
         select: &mut Select,
     ) -> std::result::Result<HashMap<String, Expr>, Failure> {
         let mut shown = Vec::new();
         let mut complete = true;
+        self.spelled.clear();
         for item in &mut select.from {
             match self.item(item)? {
                 Some(columns) => shown.extend(columns),
@@ -307,19 +338,23 @@ impl Merger {
             shown.iter().filter(|c| c.merged).map(|c| (c.name.clone(), c.value.clone())).collect();
         let mut items = Vec::new();
         let repeats = repeats_all(&select.projection);
+        shown.retain(|c| !c.hidden);
         for item in std::mem::take(&mut select.projection) {
             match item {
-                SelectItem::Wildcard(options) if repeats && is_plain(&options) => {
-                    let again = items.len();
-                    items.extend(shown.iter().enumerate().map(|(i, column)| {
-                        SelectItem::ExprWithAlias {
-                            expr: column.value.clone(),
-                            alias: identifier(&names::apart(&column.name, again + i)),
-                        }
-                    }));
-                }
                 SelectItem::Wildcard(options) if is_plain(&options) => {
-                    items.extend(shown.iter().map(as_item));
+                    spell_out(&shown, repeats, &mut items);
+                }
+                SelectItem::QualifiedWildcard(Qualifier::ObjectName(name), options)
+                    if is_plain(&options) =>
+                {
+                    let spelled = object_name(&name).pop().and_then(|n| self.spelled.get(&n));
+                    match spelled {
+                        Some(columns) => spell_out(columns, repeats, &mut items),
+                        None => items.push(SelectItem::QualifiedWildcard(
+                            Qualifier::ObjectName(name),
+                            options,
+                        )),
+                    }
                 }
                 SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
                     let folded = fold_ident(&name.value, name.quote_style);
@@ -386,6 +421,7 @@ impl Merger {
         };
         let columns = self.known.pop_front().flatten();
         let (Some(name), Some(mut columns)) = (name, columns) else { return Ok(None) };
+        let last_is_hidden = hides(factor, self.hiding);
         if let Some(given) = given_names(factor)
             && !given.is_empty()
         {
@@ -395,14 +431,33 @@ impl Merger {
             let names = given.iter().map(|c| fold_ident(&c.name.value, c.name.quote_style));
             columns = names.collect();
         }
-        let shown = columns.into_iter().map(|column| Shown {
+        let last = columns.len().saturating_sub(1);
+        let shown = columns.into_iter().enumerate().map(|(i, column)| Shown {
             value: Expr::CompoundIdentifier(vec![identifier(&name), identifier(&column)]),
             name: column,
             changed: false,
             merged: false,
+            hidden: last_is_hidden && i == last,
         });
-        Ok(Some(shown.collect()))
+        let shown: Vec<Shown> = shown.collect();
+        if last_is_hidden {
+            let visible = shown.iter().filter(|c| !c.hidden).cloned().collect();
+            self.spelled.insert(name, visible);
+        }
+        Ok(Some(shown))
     }
+}
+
+/// Columns in the place of a `*`; where there are several, their names are kept apart.
+fn spell_out(columns: &[Shown], repeats: bool, items: &mut Vec<SelectItem>) {
+    let again = items.len();
+    items.extend(columns.iter().enumerate().map(|(i, column)| match repeats {
+        true => SelectItem::ExprWithAlias {
+            expr: column.value.clone(),
+            alias: identifier(&names::apart(&column.name, again + i)),
+        },
+        false => as_item(column),
+    }));
 }
 
 fn as_item(column: &Shown) -> SelectItem {
@@ -424,8 +479,8 @@ fn joined(
             names.iter().filter_map(|n| object_name(n).pop()).collect()
         }
         Some(JoinConstraint::Natural) => {
-            let common = left.iter().map(|c| &c.name);
-            common.filter(|n| right.iter().any(|c| c.name == **n)).cloned().collect()
+            let common = left.iter().filter(|c| !c.hidden).map(|c| &c.name);
+            common.filter(|n| right.iter().any(|c| c.name == **n && !c.hidden)).cloned().collect()
         }
         _ => Vec::new(),
     };
@@ -468,6 +523,7 @@ fn joined(
                 value: either(&l.value, &r.value).map_err(|e| Box::new((e, span)))?,
                 changed: true,
                 merged: true,
+                hidden: false,
                 name,
             },
             _ => Shown { merged: true, ..l },

@@ -10,6 +10,14 @@ pub(super) const REFUSED: &[(&[&str], &str)] = &[
     (&["SAVEPOINT"], "Put what may fail into a transaction of its own."),
     (&["RELEASE"], "Put what may fail into a transaction of its own."),
     (&["ALTER", "MODEL"], "Train with NOT DEFAULT, and name a version as model@n."),
+    (
+        &["ALTER", "TABLE"],
+        "Use CREATE OR REPLACE TABLE … AS SELECT; for a feature table, CREATE FEATURE TABLE under a new name … AS SELECT.",
+    ),
+    (
+        &["ALTER", "FEATURE", "TABLE"],
+        "Use CREATE FEATURE TABLE under a new name … AS SELECT, then DROP FEATURE TABLE.",
+    ),
     (&["ALTER"], "Use CREATE OR REPLACE TABLE … AS SELECT to change a table."),
     (&["EVALUATE", "MODEL"], "Use SELECT * FROM ml.evaluate('model', TABLE t)."),
     (&["EXPLAIN", "MODEL"], "Use SELECT * FROM ml.weights('model')."),
@@ -31,6 +39,10 @@ pub(super) const REFUSED: &[(&[&str], &str)] = &[
     (&["CALL"], "There are no procedures."),
     (&["DO"], "There are no procedural blocks."),
     (&["LOCK"], "Transactions see snapshots; conflicts end in 40001 at COMMIT."),
+    (
+        &["REFRESH", "FEATURE", "TABLE"],
+        "Run its query again with INSERT INTO f SELECT …: a row replaces the one of its key.",
+    ),
     (&["REFRESH"], "Run the query again with INSERT or CREATE OR REPLACE TABLE."),
     (&["CREATE", "INDEX"], "Files carry statistics that scans skip by; there are no indexes."),
     (&["CREATE", "UNIQUE"], "Files carry statistics that scans skip by; there are no indexes."),

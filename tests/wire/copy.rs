@@ -63,6 +63,10 @@ fn csv_and_text_come_in_and_go_out() {
         let mut ids: Vec<&str> = some.lines().collect();
         ids.sort_unstable();
         assert_eq!(ids, ["1", "2", "3", "4", "5"]);
+        // A table of the past: after the first of the two COPYs.
+        for past in ["COPY t@v1 TO STDOUT", "COPY t VERSION AS OF 1 TO STDOUT (FORMAT csv)"] {
+            assert_eq!(copy_out(&client, past).await.lines().count(), 3, "{past}");
+        }
     });
     server.stop();
 }

@@ -1,5 +1,6 @@
 //! The fields of an error, and notices, as drivers and psql show them.
 
+use crate::harness::raw::Raw;
 use crate::harness::{Server, run, sqlstate};
 use futures::StreamExt;
 use tokio_postgres::error::{DbError, ErrorPosition};
@@ -119,6 +120,14 @@ fn notices_come_with_the_statement_that_they_are_about() {
             )
             .await
             .expect("the statements");
+        for statement in [
+            "CREATE TABLE pairs (x integer, y integer)",
+            "CREATE VIEW summed AS SELECT x + y AS total FROM pairs",
+            "CREATE VIEW firsts AS SELECT x FROM pairs",
+            "CREATE OR REPLACE TABLE pairs AS SELECT x FROM pairs",
+        ] {
+            client.batch_execute(statement).await.expect(statement);
+        }
         drop(client);
         let notices = collected.await.expect("the notices");
         let skipped = "table \"nothing_of_this_name\" does not exist, skipping";
@@ -128,6 +137,11 @@ fn notices_come_with_the_statement_that_they_are_about() {
         );
         // Three rows are not split, and training says so.
         assert!(notices.iter().any(|n| n.message().contains("held back")), "{notices:?}");
+        // A view that lost its column is named; the other is not.
+        let warned = notices.iter().filter(|n| n.severity() == "WARNING");
+        let warned: Vec<&str> = warned.map(DbError::message).collect();
+        assert!(warned.iter().any(|m| m.contains("view \"public.summed\"")), "{warned:?}");
+        assert!(!warned.iter().any(|m| m.contains("view \"public.firsts\"")), "{warned:?}");
     });
     server.stop();
 }
@@ -177,6 +191,22 @@ fn a_long_row_of_operators_is_answered_or_refused_and_the_server_lives() {
         // A row of values has no depth.
         let values = vec!["(1 - 2)"; 3000].join(", ");
         assert_eq!(client.query(&format!("VALUES {values}"), &[]).await.expect("rows").len(), 3000);
+    });
+    server.stop();
+}
+
+#[test]
+fn a_table_that_is_there_already_answers_with_its_statements_tag() {
+    let server = Server::fresh();
+    run(async {
+        let mut client = Raw::open(&server).await;
+        for (statement, tag) in [
+            ("CREATE TABLE IF NOT EXISTS t AS SELECT 1 AS n", "SELECT 1"),
+            ("CREATE TABLE IF NOT EXISTS t AS SELECT 1 AS n", "CREATE TABLE AS"),
+            ("CREATE TABLE IF NOT EXISTS t (n integer)", "CREATE TABLE"),
+        ] {
+            assert_eq!(client.run(statement).await.as_deref(), Ok(tag), "{statement}");
+        }
     });
     server.stop();
 }

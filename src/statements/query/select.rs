@@ -8,7 +8,7 @@ use crate::statements::session::set_config;
 use crate::statements::table::{delete, insert, update};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use arrow::datatypes::DataType;
-use sqlparser::ast::{self, Query, SetExpr};
+use sqlparser::ast::{self, Query, SetExpr, TableFactor};
 use std::sync::Arc;
 
 /// A query.
@@ -58,9 +58,7 @@ pub fn parse_query(slice: &TokenSlice) -> Result<Query> {
     let mut cursor = Cursor::new(slice);
     if cursor.accept(&["TABLE"]) {
         // sqlparser reads it inside of other statements only.
-        let name = cursor.object_name()?;
-        cursor.expect_end()?;
-        return crate::planner::parse_query(&format!("SELECT * FROM {name}"));
+        return whole_table(&slice.from(cursor.index()));
     }
     let statement = slice.parse_all(|p| p.parse_statement())?;
     let ast::Statement::Query(query) = statement else {
@@ -68,6 +66,22 @@ pub fn parse_query(slice: &TokenSlice) -> Result<Query> {
     };
     check(&query).map_err(|e| e.position(slice.position_of(0)))?;
     Ok(*query)
+}
+
+/// `SELECT * FROM` the table whose name, perhaps with a version, all of the tokens are.
+///
+/// # Errors
+/// 42601 with the position.
+pub fn whole_table(slice: &TokenSlice) -> Result<Query> {
+    let factor = slice.parse_all(|p| p.parse_table_factor())?;
+    let TableFactor::Table { alias: None, args: None, sample: None, .. } = &factor else {
+        return Err(slice.syntax_error(1, None));
+    };
+    let mut query = crate::planner::parse_query("SELECT * FROM placeholder")?;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from[0].relation = factor;
+    }
+    Ok(query)
 }
 
 /// Refuses what would be planned as a plain query but means more.

@@ -30,6 +30,9 @@ pub struct Target {
     pub table: Arc<Table>,
     /// Its scan; `__file` is an index into its files.
     pub scan: Arc<DeltaTableScan>,
+    /// What the statement's expressions see: the scan, in a feature table with the time at which
+    /// every row was committed.
+    relation: Arc<dyn TableProvider>,
     /// The name that the statement's expressions use for it.
     pub alias: Ident,
 }
@@ -61,7 +64,14 @@ impl Target {
             Some(alias) => alias.name.clone(),
             None => identifier(&table.name.name),
         };
-        Ok(Target { table, scan, alias })
+        let relation: Arc<dyn TableProvider> = match features::time_column(&table) {
+            Some(time) => {
+                let row_ids = [FILE_COLUMN, ROW_COLUMN];
+                features::with_commit_times(scan.clone(), &table, time, &row_ids)?
+            }
+            None => scan.clone(),
+        };
+        Ok(Target { table, scan, relation, alias })
     }
 
     /// The target in the FROM of a change query.
@@ -91,8 +101,8 @@ impl Target {
         query: Query,
         parameters: &crate::planner::Parameters,
     ) -> Result<Planned> {
-        let scan: Arc<dyn TableProvider> = self.scan.clone();
-        planner.plan_over(slice, query, parameters, &[(TARGET.to_owned(), scan)]).await
+        let extra = [(TARGET.to_owned(), self.relation.clone())];
+        planner.plan_over(slice, query, parameters, &extra).await
     }
 }
 

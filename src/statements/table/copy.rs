@@ -1,7 +1,7 @@
 //! COPY table [(column, …)] FROM {STDIN | 'file'} [[WITH] (option, …)]
-//! COPY {table [(column, …)] | (query)} TO STDOUT [[WITH] (option, …)]
+//! COPY {table [(column, …)] | table version | (query)} TO STDOUT [[WITH] (option, …)]
 //!
-//! Nothing is inserted unless all of the data is right.
+//! Nothing is inserted unless all of the data is right. Columns of a Parquet file bind by name.
 
 use super::{columns, rows};
 use crate::catalog::{SqlType, Table};
@@ -12,12 +12,13 @@ use crate::format::{CopyDecoder, CopyFormat, CopyOptions, EncodeSettings, Header
 use crate::parser::{Cursor, OptionValue, Options, TokenSlice, quote_ident};
 use crate::planner::{Environment, Planner, Services, resolve_path, resolve_table};
 use crate::sqlstate::SqlState;
-use crate::statements::query::select::parse_query;
+use crate::statements::query::select::{parse_query, whole_table};
 use crate::statements::{CopyIn, Execution, Kind, Response, Statement};
 use crate::warehouse::Transaction;
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -63,8 +64,12 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         source = Some((parse_query(&query)?, query));
         cursor.seek(close);
     } else {
+        let start = cursor.index();
         table = cursor.name("a table's name")?;
-        if cursor.accept_token(&Token::LParen) {
+        if let Some((query, end)) = versioned(&cursor, start) {
+            source = Some((query, slice.range(start, end)));
+            cursor.seek(end);
+        } else if cursor.accept_token(&Token::LParen) {
             loop {
                 names.push(cursor.identifier("a column's name")?);
                 if !cursor.accept_token(&Token::Comma) {
@@ -87,9 +92,13 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
         }
     };
     cursor.advance();
-    let is_parquet_file = file.as_ref().is_some_and(|f| f.ends_with(".parquet"));
-    let is_csv_file = file.as_ref().is_some_and(|f| f.ends_with(".csv"));
-    let (options, parquet) = options(&mut cursor, is_csv_file)?;
+    let ends = |ending: &str| file.as_ref().is_some_and(|f| f.ends_with(ending));
+    let format = match (ends(".csv"), ends(".parquet")) {
+        (true, _) => "csv",
+        (_, true) => "parquet",
+        _ => "text",
+    };
+    let (options, parquet) = options(&mut cursor, format)?;
     cursor.expect_end()?;
     if parquet && file.is_none() {
         return Err(Error::unsupported(
@@ -116,7 +125,21 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
             What::ToStdout(Box::new(query), query_slice)
         }
     };
-    Ok(Arc::new(Copy { what, position, options, parquet: parquet || is_parquet_file }))
+    Ok(Arc::new(Copy { what, position, options, parquet }))
+}
+
+/// The query for a table at a version, whose name begins at `start`, and the index of the TO behind it.
+fn versioned(cursor: &Cursor<'_>, start: usize) -> Option<(Query, usize)> {
+    if ["FROM", "TO"].iter().any(|word| cursor.peek_words(&[*word])) {
+        return None;
+    }
+    let mut ahead = cursor.clone();
+    while !ahead.at_end() && !ahead.peek_words(&["TO"]) {
+        ahead.advance();
+    }
+    let end = ahead.index();
+    let query = whole_table(&cursor.slice().range(start, end)).ok()?;
+    (!ahead.at_end()).then_some((query, end))
 }
 
 /// `SELECT columns FROM table`
@@ -126,8 +149,9 @@ fn table_query(table: &[String], names: &[String]) -> Result<Query> {
     crate::planner::parse_query(&format!("SELECT {list} FROM {}", quoted(table).join(".")))
 }
 
-/// `WITH (FORMAT csv, …)`, `(…)`, or the old `WITH CSV HEADER`.
-fn options(cursor: &mut Cursor<'_>, is_csv_file: bool) -> Result<(CopyOptions, bool)> {
+/// `WITH (FORMAT csv, …)`, `(…)`, or the old `WITH CSV HEADER`; `default` is the format where none
+/// is given.
+fn options(cursor: &mut Cursor<'_>, default: &str) -> Result<(CopyOptions, bool)> {
     const KNOWN: &[&str] = &[
         "format",
         "delimiter",
@@ -146,7 +170,6 @@ fn options(cursor: &mut Cursor<'_>, is_csv_file: bool) -> Result<(CopyOptions, b
     } else {
         old_options(cursor)?
     };
-    let default = if is_csv_file { "csv" } else { "text" };
     let (format, at) = match given.take("format") {
         Some((value, at)) => (text(&value).to_lowercase(), Some(at)),
         None => (default.to_owned(), None),
@@ -169,6 +192,15 @@ fn options(cursor: &mut Cursor<'_>, is_csv_file: bool) -> Result<(CopyOptions, b
             .hint("The formats are text, csv, binary and, from files, parquet."));
         }
     });
+    for name in KNOWN {
+        if parquet && let Some((_, at)) = given.take(name) {
+            return Err(Error::unsupported(
+                format_args!("COPY {name} in parquet format"),
+                "A Parquet file says itself how it is written; leave the option out.",
+            )
+            .position(at));
+        }
+    }
     for name in ["quote", "escape", "force_quote", "force_not_null", "force_null"] {
         if options.format != CopyFormat::Csv
             && let Some((_, at)) = given.take(name)
@@ -369,19 +401,12 @@ impl Copy {
         let file = path.display().to_string().replace('\'', "''");
         let planned =
             cx.planner().plan_text(&format!("SELECT * FROM read_parquet('{file}')")).await?;
-        let given = planned.plan.schema().fields().len();
-        if given != places.len() {
-            return Err(Error::new(
-                SqlState::BadCopyFileFormat,
-                format!("the file has {given} columns, {} are needed", places.len()),
-            )
-            .detail(format!("The file is \"{}\".", path.display())));
-        }
+        let places = by_name(&planned.schema(), &table, &places, path)?;
         rows::check_assignments(
             &planned,
             places.iter().enumerate().map(|(source, place)| (&table.columns[*place], source)),
         )?;
-        let stream = planned.stream(cx.services(), cx.canceller).await?;
+        let stream = whole(planned.stream(cx.services(), cx.canceller).await?, path);
         let stream = arranged(stream, Arrange::new(&cx.planner(), &table, places).await?);
         if table.feature.is_some() {
             return super::super::feature::upsert::upsert(cx, &table, stream).await;
@@ -392,9 +417,73 @@ impl Copy {
     }
 }
 
+/// The places in the table of a Parquet file's columns, which bind by name; `places` are those that
+/// the statement names, or all.
+///
+/// # Errors
+/// 42703 for a column that one of the two lacks.
+fn by_name(
+    file: &Schema,
+    table: &Table,
+    places: &[usize],
+    path: &std::path::Path,
+) -> Result<Vec<usize>> {
+    let unfit = |name: &str, message: String, hint: &str| {
+        Error::new(SqlState::UndefinedColumn, message)
+            .table(&table.name.name)
+            .column(name)
+            .detail(format!("The file is \"{}\"; its columns bind by name.", path.display()))
+            .hint(hint)
+    };
+    let mut found = Vec::with_capacity(places.len());
+    for field in file.fields() {
+        let name = field.name();
+        let place = places.iter().find(|p| table.columns[**p].name == *name);
+        let Some(place) = place else {
+            let table = &table.name.name;
+            return Err(unfit(
+                name,
+                format!("relation \"{table}\" has no column \"{name}\" to be copied to"),
+                "Choose columns: INSERT INTO t (a, b) SELECT a, b FROM read_parquet('file').",
+            ));
+        };
+        found.push(*place);
+    }
+    if let Some(missing) = places.iter().find(|p| !found.contains(p)) {
+        let name = &table.columns[*missing].name;
+        return Err(unfit(
+            name,
+            format!("the file has no column \"{name}\""),
+            "List the columns that it has: COPY t (a, b) FROM …; the others take their defaults.",
+        ));
+    }
+    Ok(found)
+}
+
+/// The rows of a Parquet file; what is broken in it is the file's fault, and names it.
+fn whole(stream: SendableRecordBatchStream, path: &std::path::Path) -> SendableRecordBatchStream {
+    use futures::StreamExt;
+    let schema = stream.schema();
+    let message = format!("could not read file \"{}\"", path.display());
+    let explain = move |e: DataFusionError| {
+        let error = Error::from(e);
+        if error.code() != SqlState::DataCorrupted {
+            return DataFusionError::from(error);
+        }
+        let detail = format!("{}.", error.message().trim_end_matches('.'));
+        let error = error.with_code(SqlState::BadCopyFileFormat).with_message(&message);
+        DataFusionError::from(error.detail(detail))
+    };
+    let batches = stream.map(move |batch| batch.map_err(&explain));
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+}
+
 /// Reads a text or csv file through the decoder that STDIN uses.
 async fn from_file(mut loader: Loader, cx: &Execution<'_>, path: &std::path::Path) -> Result<u64> {
     use tokio::io::AsyncReadExt;
+    if path.is_dir() {
+        return Err(crate::planner::is_a_directory(path));
+    }
     let open = async {
         let mut file = tokio::fs::File::open(path).await.map_err(|e| {
             let error = Error::from(e);
@@ -420,6 +509,7 @@ async fn from_file(mut loader: Loader, cx: &Execution<'_>, path: &std::path::Pat
 /// Brings decoded columns into the table's order and fills in the others.
 #[derive(Clone)]
 struct Arrange {
+    relation: String,
     schema: SchemaRef,
     types: Vec<SqlType>,
     places: Vec<usize>,
@@ -437,7 +527,7 @@ impl Arrange {
         let fields: Vec<_> = table.columns.iter().map(|c| c.field().with_nullable(true)).collect();
         let types = table.columns.iter().map(|c| c.sql_type.clone()).collect();
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { schema, types, places, defaults })
+        Ok(Self { relation: table.name.name.clone(), schema, types, places, defaults })
     }
 
     fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -448,11 +538,17 @@ impl Arrange {
             .iter()
             .enumerate()
             .map(|(i, field)| {
+                let assigned = |values: &ArrayRef| {
+                    assign(values, &self.types[i]).map_err(|e| {
+                        let context = format!("COPY {}, column {}", self.relation, field.name());
+                        e.table(&self.relation).column(field.name()).context(context)
+                    })
+                };
                 if let Some(source) = self.places.iter().position(|p| *p == i) {
-                    return assign(batch.column(source), &self.types[i]);
+                    return assigned(batch.column(source));
                 }
                 match self.defaults.get(&i) {
-                    Some(default) => assign(&values(default, rows)?, &self.types[i]),
+                    Some(default) => assigned(&values(default, rows)?),
                     None => Ok(new_null_array(field.data_type(), rows)),
                 }
             })

@@ -3,11 +3,11 @@
 
 use super::{columns, names, rows};
 use crate::catalog::{
-    CatalogOp, Check, Column, QualifiedName, Relation, SqlType, Table, random_id,
+    CatalogOp, Check, Column, Dependency, QualifiedName, Relation, SqlType, Table, random_id,
 };
 use crate::delta::actions::Action;
 use crate::error::{Error, Notice, Result};
-use crate::parser::{Cursor, OptionValue, Options, TokenSlice};
+use crate::parser::{Cursor, OptionValue, Options, TokenSlice, quote_ident};
 use crate::planner::Planned;
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::{parameter_types, parse_query};
@@ -229,7 +229,7 @@ impl Statement for CreateTable {
                     Notice::notice(format!("relation \"{}\" already exists, skipping", name.name))
                         .with_code(SqlState::DuplicateTable),
                 );
-                return Response::done("CREATE TABLE");
+                return Response::done(self.tag());
             }
             Some(Relation::Table(table)) if self.or_replace && table.feature.is_none() => {
                 Some(table)
@@ -260,6 +260,20 @@ impl Statement for CreateTable {
         };
         self.register(cx, table, old, rows.as_ref().map(|(_, n)| *n), rows.map(|(adds, _)| adds))
             .await
+    }
+}
+
+/// Names the views that cannot be read any more since a table that they read was replaced.
+async fn warn_of_views(cx: &Execution<'_>, id: &str) {
+    let (views, _) = cx.transaction.catalog().dependents(&Dependency::Table(id.to_owned()));
+    for view in views {
+        let name = [&view.name.schema, &view.name.name].map(|part| quote_ident(part)).join(".");
+        if let Err(e) = cx.planner().plan_text(&format!("SELECT * FROM {name}")).await {
+            let message = format!("view \"{}\" cannot be read any more", view.name);
+            let detail = format!("In its query: {}.", e.message());
+            let hint = "Drop the view and create it again, or replace the table once more.";
+            cx.notice(Notice::warning(message).with_detail(detail).with_hint(hint));
+        }
     }
 }
 
@@ -387,10 +401,18 @@ impl CreateTable {
             exclusive: old.is_some(),
         };
         cx.transaction.change(&id, change)?;
+        if old.is_some() {
+            warn_of_views(cx, &id).await;
+        }
         Response::done(match n {
             Some(n) => format!("SELECT {n}"),
-            None => "CREATE TABLE".to_owned(),
+            None => self.tag().to_owned(),
         })
+    }
+
+    /// The answer where no row was counted.
+    fn tag(&self) -> &'static str {
+        if self.query.is_some() { "CREATE TABLE AS" } else { "CREATE TABLE" }
     }
 }
 

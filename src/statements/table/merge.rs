@@ -1,20 +1,24 @@
 //! MERGE INTO target USING source ON condition
 //!   WHEN MATCHED [AND c] THEN {UPDATE SET … | UPDATE SET * | DELETE}
-//!   WHEN NOT MATCHED [BY TARGET] [AND c] THEN {INSERT [(…)] VALUES (…) | INSERT *}
+//!   WHEN NOT MATCHED [BY TARGET] [AND c] THEN {INSERT [(…)] VALUES (…) | INSERT DEFAULT VALUES | INSERT *}
 //!   WHEN NOT MATCHED BY SOURCE [AND c] THEN {UPDATE SET … | DELETE}
 //!
 //! The first clause that fits a pair of rows decides. A target row that two source rows would
 //! change is 21000.
 
 use super::change::{Change, Target, carry_out};
-use super::{columns, insert::default_of, rows, update::refuse_key_change};
+use super::update::{refuse_key_change, refuse_qualified};
+use super::{columns, insert::default_of, merge_scope, rows};
 use crate::catalog::Table;
 use crate::delta::changes::{ChangeKind, DELETE, DuplicatePolicy, INSERT, KIND_COLUMN, UPDATE};
 use crate::delta::scan::ROW_COLUMN;
 use crate::error::{Error, Result};
-use crate::parser::{NOTHING_MARKER, STAR_MARKER, TokenSlice, fold_ident, object_name};
+use crate::parser::{
+    DEFAULTS_MARKER, NOTHING_MARKER, STAR_MARKER, TokenSlice, fold_ident, object_name,
+};
 use crate::planner::{
-    Parameters, Planned, Planner, identifier, parse_expression, parse_query, select,
+    Parameters, Planned, Planner, Resolved, identifier, parse_expression, parse_query,
+    resolve_relation, select,
 };
 use crate::sqlstate::SqlState;
 use crate::statements::query::select::parameter_types;
@@ -41,7 +45,7 @@ pub struct Merge {
     clauses: Vec<Clause>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Clause {
     when: When,
     condition: Option<Expr>,
@@ -55,7 +59,7 @@ enum When {
     NotMatchedBySource,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Action {
     /// None is `SET *`.
     Update(Option<Vec<(ObjectName, Expr)>>),
@@ -108,7 +112,21 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     if clauses.is_empty() {
         return Err(slice.syntax_error(slice.tokens().len(), Some("WHEN")));
     }
+    refuse_unreachable(slice, &clauses)?;
     Ok(Arc::new(Merge { target: merge.table, source: merge.source, on: *merge.on, clauses }))
+}
+
+/// Refuses a clause behind one of its kind that takes everything.
+fn refuse_unreachable(slice: &TokenSlice, clauses: &[Clause]) -> Result<()> {
+    let takes_all = |clause: &Clause, when: When| clause.when == when && clause.condition.is_none();
+    let hidden = |(i, clause): (usize, &Clause)| {
+        clauses[..i].iter().any(|before| takes_all(before, clause.when))
+    };
+    if !clauses.iter().enumerate().any(hidden) {
+        return Ok(());
+    }
+    let message = "unreachable WHEN clause specified after unconditional WHEN clause";
+    Err(Error::new(SqlState::SyntaxError, message).position(slice.position_of(0)))
 }
 
 fn is_nothing(name: &ObjectName) -> bool {
@@ -160,6 +178,9 @@ fn action(slice: &TokenSlice, action: MergeAction) -> Result<Action> {
                 |marker: &str| matches!(row.as_slice(), [Expr::Identifier(i)] if i.value == marker);
             if word(NOTHING_MARKER) {
                 return Ok(Action::Nothing);
+            }
+            if word(DEFAULTS_MARKER) {
+                return Ok(Action::Insert(Some((Vec::new(), Vec::new()))));
             }
             let star = matches!(row.as_slice(), [Expr::Identifier(i)] if i.value == STAR_MARKER);
             Ok(Action::Insert((!star).then_some((insert.columns, row))))
@@ -213,17 +234,17 @@ impl Merge {
         target: &Target,
         parameters: &Parameters,
     ) -> Result<Planned> {
-        let (source, alias) = self.marked_source(slice)?;
-        let conditions: Vec<Expr> =
-            self.clauses.iter().map(|c| condition(c, target, &alias)).collect();
-        let source_columns = match self.needs_source_columns() {
-            true => self.source_columns(slice, planner).await?,
+        let (source, alias) = self.marked_source(slice, planner)?;
+        let table = &target.table;
+        let source_columns = match self.needs_source_columns(table) {
+            true => self.source_columns(slice, planner, parameters).await?,
             false => Vec::new(),
         };
-        let table = &target.table;
+        let clauses = self.scoped(slice, target, &alias, &source_columns)?;
+        let conditions: Vec<Expr> = clauses.iter().map(|c| condition(c, target, &alias)).collect();
         let mut items: Vec<(Expr, String)> =
             target.row_ids().into_iter().map(|(e, name)| (e, name.to_owned())).collect();
-        let kinds = self.clauses.iter().map(|c| match c.action {
+        let kinds = clauses.iter().map(|c| match c.action {
             Action::Nothing => Expr::value(ast::Value::Null),
             Action::Delete => number(DELETE),
             Action::Update(_) => number(UPDATE),
@@ -233,8 +254,7 @@ impl Merge {
         // Pairs that no clause takes, and those that one leaves alone, have no kind.
         let taken = Expr::IsNotNull(Box::new(kind.clone()));
         items.push((cast(kind, ast::DataType::TinyInt(None)), KIND_COLUMN.to_owned()));
-        let news = self
-            .clauses
+        let news = clauses
             .iter()
             .map(|clause| new_row(slice, table, target, clause, &source_columns, &alias))
             .collect::<Result<Vec<_>>>()?;
@@ -266,7 +286,11 @@ impl Merge {
     }
 
     /// The source with a column that is true in each of its rows, under its own alias.
-    fn marked_source(&self, slice: &TokenSlice) -> Result<(TableFactor, Ident)> {
+    fn marked_source(
+        &self,
+        slice: &TokenSlice,
+        planner: &Planner<'_>,
+    ) -> Result<(TableFactor, Ident)> {
         let (alias, inner) = match &self.source {
             TableFactor::Table { name, alias, .. } => {
                 let last = name.0.last().and_then(|p| p.as_ident()).cloned();
@@ -282,7 +306,13 @@ impl Merge {
             Error::new(SqlState::SyntaxError, "the source of MERGE must have an alias")
                 .position(slice.position_of(0))
         })?;
-        let mut query = parse_query(&format!("SELECT *, true AS {SOURCE_MARK} FROM placeholder"))?;
+        // `*` is without the hidden column, which the clauses may name all the same.
+        let hidden = match self.is_feature_table(planner) {
+            true => format!(", {}", crate::features::COMMITTED_AT),
+            false => String::new(),
+        };
+        let text = format!("SELECT *{hidden}, true AS {SOURCE_MARK} FROM placeholder");
+        let mut query = parse_query(&text)?;
         if let SetExpr::Select(select) = query.body.as_mut() {
             select.from[0].relation = inner;
         }
@@ -290,21 +320,68 @@ impl Merge {
         Ok((crate::planner::derived(query, &name), alias))
     }
 
-    fn needs_source_columns(&self) -> bool {
-        self.clauses.iter().any(|c| matches!(c.action, Action::Update(None) | Action::Insert(None)))
+    /// Whether the source is a feature table by name.
+    fn is_feature_table(&self, planner: &Planner<'_>) -> bool {
+        let TableFactor::Table { name, args: None, .. } = &self.source else { return false };
+        let path = &planner.environment.search_path;
+        match resolve_relation(planner.world, path, &object_name(name)) {
+            Ok(Resolved::Table(table)) => table.columns.iter().any(|c| c.hidden),
+            _ => false,
+        }
     }
 
-    /// The names of the source's columns, for `*`.
+    /// For `*`, and to tell what a bare name means that the target has too.
+    fn needs_source_columns(&self, table: &Table) -> bool {
+        self.clauses.iter().any(|c| {
+            let names_target = |e: &Expr| merge_scope::names_target(e, table);
+            let not_matched = c.when == When::NotMatched;
+            match &c.action {
+                Action::Update(None) | Action::Insert(None) => true,
+                _ if not_matched && c.condition.as_ref().is_some_and(names_target) => true,
+                Action::Insert(Some((_, values))) => values.iter().any(names_target),
+                _ => false,
+            }
+        })
+    }
+
+    /// The clauses; those without a row of the target name the source alone.
+    fn scoped(
+        &self,
+        slice: &TokenSlice,
+        target: &Target,
+        source: &Ident,
+        source_columns: &[String],
+    ) -> Result<Vec<Clause>> {
+        let resolve = |e: &Expr| merge_scope::source_only(slice, target, source, source_columns, e);
+        let one = |clause: &Clause| -> Result<Clause> {
+            let mut clause = clause.clone();
+            if clause.when == When::NotMatched {
+                if let Some(condition) = &mut clause.condition {
+                    *condition = resolve(condition)?;
+                }
+                if let Action::Insert(Some((_, values))) = &mut clause.action {
+                    for value in values {
+                        *value = resolve(value)?;
+                    }
+                }
+            }
+            Ok(clause)
+        };
+        self.clauses.iter().map(one).collect()
+    }
+
+    /// The names of the source's columns.
     async fn source_columns(
         &self,
         slice: &TokenSlice,
         planner: &Planner<'_>,
+        parameters: &Parameters,
     ) -> Result<Vec<String>> {
         let mut query = parse_query("SELECT * FROM placeholder")?;
         if let SetExpr::Select(select) = query.body.as_mut() {
             select.from[0].relation = self.source.clone();
         }
-        let planned = planner.plan(slice, query, &Parameters::default()).await?;
+        let planned = planner.plan(slice, query, parameters).await?;
         Ok(planned.schema().fields().iter().map(|f| f.name().clone()).collect())
     }
 }
@@ -371,6 +448,7 @@ fn new_row(
         Action::Update(None) | Action::Insert(None) => from_source(),
         Action::Update(Some(assignments)) => {
             let names: Vec<ObjectName> = assignments.iter().map(|(n, _)| n.clone()).collect();
+            refuse_foreign(slice, target, &names)?;
             let places = columns::places(slice, table, &names)?;
             refuse_key_change(slice, table, &places)?;
             let mut row: HashMap<usize, Expr> = (0..table.columns.len())
@@ -383,6 +461,7 @@ fn new_row(
             Ok(row)
         }
         Action::Insert(Some((names, values))) => {
+            refuse_foreign(slice, target, names)?;
             let places: Vec<usize> = match names.is_empty() {
                 true => (0..table.columns.len()).filter(visible).collect(),
                 false => columns::places(slice, table, names)?,
@@ -406,6 +485,20 @@ fn new_row(
             }
             Ok(row)
         }
+    }
+}
+
+/// What is written are columns of the target. Its own name may stand before them, as Delta's users
+/// write it; PostgreSQL takes none.
+fn refuse_foreign(slice: &TokenSlice, target: &Target, names: &[ObjectName]) -> Result<()> {
+    let alias = fold_ident(&target.alias.value, target.alias.quote_style);
+    let is_foreign = |name: &&ObjectName| {
+        let parts = object_name(name);
+        parts.len() > 1 && parts[parts.len() - 2] != alias
+    };
+    match names.iter().find(is_foreign) {
+        Some(name) => refuse_qualified(slice, &target.table, std::slice::from_ref(name)),
+        None => Ok(()),
     }
 }
 

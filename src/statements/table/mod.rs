@@ -13,6 +13,7 @@ pub mod drop_table;
 pub mod drop_view;
 pub mod insert;
 pub mod merge;
+mod merge_scope;
 pub mod names;
 pub mod rows;
 pub mod show_tables;

@@ -190,7 +190,10 @@ impl Update {
 }
 
 /// `SET t.a = …`: what is set are columns of the target alone.
-fn refuse_qualified(slice: &TokenSlice, table: &Table, names: &[ObjectName]) -> Result<()> {
+///
+/// # Errors
+/// 42703 that takes the qualifier for a column, as PostgreSQL does.
+pub fn refuse_qualified(slice: &TokenSlice, table: &Table, names: &[ObjectName]) -> Result<()> {
     let Some(name) = names.iter().find(|name| name.0.len() > 1) else { return Ok(()) };
     let qualifier = object_name(name).remove(0);
     let message =
