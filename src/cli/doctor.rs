@@ -11,7 +11,8 @@ use std::process::ExitCode;
 /// The options of `cenote doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// The folder of the warehouse.
+    /// The folder of the warehouse. It must be writable: what a crash left unpublished is published first, as at every
+    /// start.
     #[arg(long, value_name = "DIR", default_value = "./cenote-data")]
     data: PathBuf,
     /// Set a torn last record aside. No server or shell may use the warehouse meanwhile.
