@@ -393,7 +393,8 @@ fn copy_takes_the_lines_of_its_script() {
 #[test]
 fn a_script_on_standard_input_has_line_numbers() {
     let folder = temporary_folder();
-    for arguments in [&[][..], &["-f", "-"]] {
+    let none: &[&str] = &[];
+    for arguments in [none, &["-f", "-"]] {
         let said = sql_with(folder.path(), arguments, "SELECT 1;\nSELECT x;\n").failed();
         assert!(said.starts_with("<stdin>:2: ERROR:"), "{said}");
     }
