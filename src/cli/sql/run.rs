@@ -253,13 +253,16 @@ impl Runner {
             let token = cancel.current();
             self.options.settings = self.session.encode_settings();
             let options = self.options.clone();
-            let link = &mut self.link;
-            if let Response::CopyIn(target) = response {
-                let source = source.take().unwrap_or(CopySource::Stdin);
-                link.copy_in(target, source, &token).await?;
-                continue;
-            }
+            let response = match response {
+                Response::CopyIn(target) => {
+                    let source = source.take().unwrap_or(CopySource::Stdin);
+                    self.link.copy_in(target, source, &token).await?;
+                    continue;
+                }
+                response => response,
+            };
             let answer = async {
+                let link = &mut self.link;
                 match response {
                     Response::Rows { schema, stream, .. } => {
                         link.print_rows(schema, stream, options).await
