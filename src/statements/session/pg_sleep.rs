@@ -32,7 +32,7 @@ pub fn take(query: &mut Query) -> Result<Vec<PgSleep>> {
         else {
             continue;
         };
-        let Some([seconds]) = arguments(expr, "pg_sleep") else { continue };
+        let Some([seconds]) = arguments::<1>(expr, "pg_sleep") else { continue };
         // The argument stays, for a parameter needs its place and its type.
         let expr = format!("CASE WHEN CAST({seconds} AS double precision) IS NOT NULL THEN '' END");
         let expr = parse_expression(&expr)?;

@@ -33,7 +33,7 @@ pub fn take(query: &mut Query) -> Result<Vec<SetConfig>> {
         else {
             continue;
         };
-        let Some([name, value, is_local]) = arguments(expr, "set_config") else { continue };
+        let Some([name, value, is_local]) = arguments::<3>(expr, "set_config") else { continue };
         let call = SetConfig { name, value, is_local };
         let expr = parse_expression(&format!("CAST({} AS text)", call.value))?;
         let alias = match &*item {
