@@ -339,3 +339,133 @@ fn many_commits_of_a_script_leave_a_checkpoint() {
     let checkpoints = std::fs::read_dir(folder.path().join("_cenote/checkpoint"));
     assert!(checkpoints.is_ok_and(|entries| entries.count() > 0), "no checkpoint was written");
 }
+
+/// How many data files there are below a folder.
+fn data_files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+    let count = |path: std::path::PathBuf| {
+        if path.is_dir() {
+            return data_files(&path);
+        }
+        usize::from(path.extension().is_some_and(|extension| extension == "parquet"))
+    };
+    entries.map(count).sum()
+}
+
+#[test]
+fn a_session_that_ends_inside_a_transaction_leaves_no_files() {
+    let folder = temporary_folder();
+    sql(folder.path(), "CREATE TABLE t (id integer); CREATE TABLE u (id integer)").ok();
+    let files = data_files(folder.path());
+    let insert = "INSERT INTO t SELECT n FROM generate_series(1, 1000) AS s(n)";
+    sql_with(folder.path(), &["-c", "BEGIN", "-c", insert], "").ok();
+    assert_eq!(data_files(folder.path()), files);
+    // A script that stops at an error, and one that quits.
+    let script = format!("BEGIN;\n{insert};\nINSERT INTO u SELECT 1;\nSELECT 1/0;\n");
+    assert!(sql_with(folder.path(), &[], &script).failed().contains("division by zero"));
+    assert_eq!(data_files(folder.path()), files);
+    sql_with(folder.path(), &[], &format!("BEGIN;\n{insert};\n\\q\n")).ok();
+    assert_eq!(data_files(folder.path()), files);
+    let count =
+        sql_with(folder.path(), &["--format", "csv", "-c", "SELECT count(*) AS n FROM t"], "");
+    assert_eq!(count.ok(), "n\n0\n");
+}
+
+#[test]
+fn copy_takes_the_lines_of_its_script() {
+    let folder = temporary_folder();
+    let script = "CREATE TABLE t (id integer, word text);\nCOPY t FROM STDIN;\n1\tone;\n2\ttwo\n\\.\nSELECT sum(id) AS s FROM t;\n";
+    let shown = sql_with(folder.path(), &[], script).ok();
+    assert!(shown.contains("COPY 2\n") && shown.contains(" 3\n"), "{shown}");
+    // With -c the data are the standard input, each COPY up to its end.
+    let copy = "COPY t FROM STDIN";
+    let arguments =
+        ["-c", copy, "-c", copy, "--format", "csv", "-c", "SELECT count(*) AS n FROM t"];
+    assert_eq!(sql_with(folder.path(), &arguments, "3\tc\n\\.\n4\td\n").ok(), "n\n4\n");
+    // What is wrong in the data ends the script, or not; its data are no statements.
+    let wrong = "COPY t FROM STDIN;\nx\ty\n5\te\n\\.\nSELECT 'went on' AS x;\n";
+    let ended = sql_with(folder.path(), &["--continue-on-error"], wrong);
+    assert!(ended.stderr.contains("<stdin>:1: ERROR:  invalid input syntax"), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("ERROR").count(), 1, "{}", ended.stderr);
+    assert!(ended.ok().contains("went on"));
+}
+
+#[test]
+fn a_script_on_standard_input_has_line_numbers() {
+    let folder = temporary_folder();
+    let none: &[&str] = &[];
+    for arguments in [none, &["-f", "-"]] {
+        let said = sql_with(folder.path(), arguments, "SELECT 1;\nSELECT x;\n").failed();
+        assert!(said.starts_with("<stdin>:2: ERROR:"), "{said}");
+    }
+}
+
+#[test]
+fn json_has_texts_for_what_are_no_numbers() {
+    let folder = temporary_folder();
+    let query = "SELECT 'NaN'::float8 AS a, '-Infinity'::float8 AS b, ARRAY['Infinity'::float8, 1] AS c, NULL::float8 AS d";
+    let text = sql_with(folder.path(), &["--format", "json", "-c", query], "").ok();
+    let rows: Value = serde_json::from_str(&text).expect("JSON");
+    let row = json!({ "a": "NaN", "b": "-Infinity", "c": ["Infinity", 1], "d": null });
+    assert_eq!(rows, json!([row]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_goes_away_ends_a_run_without_a_word() {
+    use std::process::{Command, Stdio};
+    let folder = temporary_folder();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cenote"))
+        .args(["sql", "--format", "csv", "--data"])
+        .arg(folder.path())
+        .args(["-c", "SELECT n FROM generate_series(1, 1000000) AS s(n)", "-c", "SELECT x"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary under test starts");
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().expect("the binary under test ends");
+    assert_eq!(ended.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}
+
+#[test]
+fn a_demo_on_a_demo_is_refused_before_it_begins() {
+    let folder = temporary_folder();
+    sql(folder.path(), "CREATE SCHEMA silver").ok();
+    let ended = cenote(["demo".as_ref(), "--data".as_ref(), folder.path().as_os_str()], "");
+    assert_eq!(ended.stdout, "");
+    let said = ended.failed();
+    assert!(said.contains("a schema \"silver\" already") && said.contains("--data"), "{said}");
+    let schemas = sql_with(folder.path(), &["--format", "csv", "-c", "SHOW SCHEMAS"], "").ok();
+    assert!(!schemas.contains("bronze"), "{schemas}");
+}
+
+#[test]
+fn a_server_without_a_connection_is_refused() {
+    let said = cenote(["serve", "--max-connections", "0"], "").failed();
+    assert!(said.contains("--max-connections"), "{said}");
+}
+
+#[test]
+fn logs_in_a_file_have_no_colours() {
+    let folder = temporary_folder();
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_cenote"))
+        .args(["sql", "-c", "SELECT 1", "--data"])
+        .arg(folder.path())
+        .env("CENOTE_LOG", "debug")
+        .output()
+        .expect("the binary under test runs");
+    assert!(!ended.stderr.contains(&0x1b), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn the_doctor_passes_over_what_is_no_record() {
+    let folder = temporary_folder();
+    sql(folder.path(), "CREATE TABLE t AS SELECT 1 AS id").ok();
+    for stray in ["9", "00000000000000000009.txt", "9.json"] {
+        write(&folder.path().join("_cenote/log"), stray, "stray");
+    }
+    assert!(doctor(folder.path(), &[]).ok().contains("all is well"));
+}

@@ -6,6 +6,7 @@ mod crash;
 mod demo;
 mod harness;
 mod memory;
+mod shell;
 mod slt;
 mod tidy;
 mod wire;

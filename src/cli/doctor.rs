@@ -5,13 +5,15 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{Examination, examine, set_torn_record_aside};
 use clap::Args;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The options of `cenote doctor`.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// The folder of the warehouse.
+    /// The folder of the warehouse. It must be writable: what a crash left unpublished is published first, as at every
+    /// start.
     #[arg(long, value_name = "DIR", default_value = "./cenote-data")]
     data: PathBuf,
     /// Set a torn last record aside. No server or shell may use the warehouse meanwhile.
@@ -41,11 +43,11 @@ fn run(args: &DoctorArgs) -> Result<bool> {
     if let Some(torn) = found.torn {
         if args.fix {
             let aside = runtime.block_on(set_torn_record_aside(&args.data))?;
-            println!("record {torn} was torn; it is now {}", aside.display());
+            say(&format!("record {torn} was torn; it is now {}", aside.display()));
             found = runtime.block_on(examine(&args.data))?;
         } else {
             report(&found);
-            println!("cenote doctor --fix sets record {torn} aside; what it held is lost");
+            say(&format!("cenote doctor --fix sets record {torn} aside; what it held is lost"));
             return Ok(false);
         }
     }
@@ -54,16 +56,21 @@ fn run(args: &DoctorArgs) -> Result<bool> {
 }
 
 fn report(found: &Examination) {
-    println!("log: {} records", found.records);
+    say(&format!("log: {} records", found.records));
     if found.problems.is_empty() {
-        println!(
+        say(&format!(
             "tables: {}, with {} data files of {} bytes",
             found.tables, found.data_files, found.data_bytes
-        );
-        println!("models: {} versions", found.model_versions);
-        println!("all is well");
+        ));
+        say(&format!("models: {} versions", found.model_versions));
+        say("all is well");
     }
     for problem in &found.problems {
-        println!("problem: {problem}");
+        say(&format!("problem: {problem}"));
     }
+}
+
+/// Prints a line. A reader that goes away has seen enough; the exit code says the rest.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

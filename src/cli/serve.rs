@@ -7,6 +7,7 @@ use crate::server::pg::{Limits, listen_with};
 use crate::session::Engine;
 use crate::sqlstate::SqlState;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -32,10 +33,15 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5454")]
     listen: String,
     /// Sessions at a time.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_connections)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_connections, value_parser = connections())]
     max_connections: usize,
     #[command(flatten)]
     memory: MemoryArgs,
+}
+
+/// As many sessions as PostgreSQL allows at most.
+fn connections() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=262_143)
 }
 
 /// Serves until SIGTERM or SIGINT.

@@ -144,6 +144,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("is_superuser", Kind::Fixed, "on", true, "Whether the role may do everything."),
     setting("lock_timeout", Kind::Milliseconds, "0", false, "There are no locks to wait for."),
     setting("max_identifier_length", Kind::Fixed, "63", false, "As in PostgreSQL."),
+    setting("max_index_keys", Kind::Fixed, "32", false, "As in PostgreSQL; drivers ask for it."),
     setting(
         "search_path",
         Kind::Schemas,

@@ -284,7 +284,45 @@ fn choice(setting: &Setting, value: &str, words: &[&str]) -> Error {
             "Use REPEATABLE READ: snapshot isolation, with the reads of UPDATE, DELETE and MERGE validated.",
         );
     }
-    invalid(setting, value).hint(format!("Available values: {}.", words.join(", ")))
+    let available = format!("Available values: {}.", words.join(", "));
+    if is_elsewhere(setting, value) {
+        return Error::unsupported(format_args!("{} {value}", setting.name), available);
+    }
+    invalid(setting, value).hint(available)
+}
+
+/// The families of PostgreSQL's encodings, letters and digits alone.
+const ENCODINGS: &[&str] = &[
+    "big5",
+    "euc",
+    "gb",
+    "iso8859",
+    "johab",
+    "koi8",
+    "latin",
+    "mskanji",
+    "muleinternal",
+    "shiftjis",
+    "sjis",
+    "sqlascii",
+    "uhc",
+    "win",
+];
+
+/// Whether PostgreSQL takes a value that is not taken here.
+fn is_elsewhere(setting: &Setting, value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    match setting.name {
+        "IntervalStyle" => {
+            matches!(value.as_str(), "postgres_verbose" | "sql_standard" | "iso_8601")
+        }
+        "standard_conforming_strings" => matches!(value.as_str(), "off" | "false" | "no" | "0"),
+        "client_encoding" => {
+            let value = alphanumeric(&value);
+            ENCODINGS.iter().any(|family| value.starts_with(family))
+        }
+        _ => false,
+    }
 }
 
 fn date_style(setting: &Setting, value: &str) -> Result<String> {
@@ -395,5 +433,22 @@ mod tests {
             s.set("TimeZone", "Mars/Base").expect_err("none").code(),
             SqlState::InvalidParameterValue
         );
+    }
+
+    #[test]
+    fn what_only_postgresql_can_do_is_told_from_what_is_wrong() {
+        let mut s = Settings::default();
+        for (name, value, code) in [
+            ("IntervalStyle", "iso_8601", SqlState::FeatureNotSupported),
+            ("IntervalStyle", "long", SqlState::InvalidParameterValue),
+            ("client_encoding", "ISO-8859-1", SqlState::FeatureNotSupported),
+            ("client_encoding", "utf9", SqlState::InvalidParameterValue),
+            ("DateStyle", "German", SqlState::FeatureNotSupported),
+            ("standard_conforming_strings", "off", SqlState::FeatureNotSupported),
+        ] {
+            let error = s.set(name, value).expect_err("refused");
+            assert_eq!(error.code(), code, "{name} {value}");
+        }
+        assert_eq!(s, Settings::default());
     }
 }

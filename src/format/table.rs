@@ -304,7 +304,7 @@ pub fn print_csv(
 
 /// Prints a result as one JSON array of objects.
 ///
-/// Numbers are JSON numbers with all their digits; NaN and the infinities are null.
+/// Numbers are JSON numbers with all their digits; NaN and the infinities are texts, as by `to_json`.
 pub fn print_json(
     batches: &[RecordBatch],
     schema: &Schema,

@@ -120,14 +120,8 @@ impl Session {
             )
             .hint(format!("The only role is \"{}\"; roles come with logins.", engine::ROLE)));
         }
-        let mut settings = Settings::default();
-        for (name, value) in &startup.settings {
-            // Parameters of the protocol itself, and those of newer clients, are no settings.
-            if name != "replication" && !name.starts_with("_pq_.") {
-                settings.set_at_startup(name, value)?;
-            }
-        }
         let (notices, receiver) = mpsc::unbounded_channel();
+        let settings = settings_at_startup(startup, &notices)?;
         let (pid, activity) = engine.enter(role, settings.get("application_name")?);
         let session = Self {
             engine: engine.clone(),
@@ -462,6 +456,33 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.engine.leave(self.pid);
     }
+}
+
+/// The settings that the client begins with. A form of values that is not supported keeps its default, with a
+/// warning: what stands in a user's profile for another server should not keep the client out.
+fn settings_at_startup(
+    startup: &Startup,
+    notices: &mpsc::UnboundedSender<Notice>,
+) -> Result<Settings> {
+    const FORMS: &[&str] = &["DateStyle", "IntervalStyle", "client_encoding"];
+    let mut settings = Settings::default();
+    for (name, value) in &startup.settings {
+        // Parameters of the protocol itself, and those of newer clients, are no settings.
+        if name == "replication" || name.starts_with("_pq_.") {
+            continue;
+        }
+        let Err(error) = settings.set_at_startup(name, value) else { continue };
+        let is_form = FORMS.iter().any(|form| form.eq_ignore_ascii_case(name));
+        if !is_form || error.code() != SqlState::FeatureNotSupported {
+            return Err(error);
+        }
+        let _ = notices.send(Notice {
+            code: error.code(),
+            hint: Some(format!("The session goes on with {}.", settings.get(name)?)),
+            ..Notice::warning(error.message())
+        });
+    }
+    Ok(settings)
 }
 
 /// The Arrow type of a parameter whose OID the client gave; text and unknown stay open, for that

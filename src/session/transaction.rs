@@ -104,6 +104,13 @@ impl Session {
         self.commit_block("").await
     }
 
+    /// Ends the session. A transaction that is still open is rolled back, and its files are gone when
+    /// this returns; a session that is dropped leaves that to a task which the end of the process stops.
+    pub async fn close(mut self) {
+        self.block.implicit = false;
+        self.roll_back_block().await;
+    }
+
     /// BEGIN, COMMIT and ROLLBACK.
     pub(super) async fn control(&mut self, control: Control) -> Result<Response> {
         match control {

@@ -135,8 +135,12 @@ async fn is_torn(log: &Log, seq: u64) -> Result<bool> {
 
 fn record_numbers(folder: &FsPath) -> Result<Vec<u64>> {
     let entries = std::fs::read_dir(folder).map_err(|e| io_error("list", folder, e))?;
-    let number = |path: PathBuf| path.file_stem()?.to_str()?.parse().ok();
-    Ok(entries.flatten().filter_map(|entry| number(entry.path())).collect())
+    // Whatever else lies there is no record, and nobody reads it.
+    let number = |name: &str| {
+        let seq: u64 = name.strip_suffix(".json")?.parse().ok()?;
+        (log::key(seq).filename() == Some(name)).then_some(seq)
+    };
+    Ok(entries.flatten().filter_map(|entry| number(entry.file_name().to_str()?)).collect())
 }
 
 async fn examine_tables(snapshot: &Snapshot, found: &mut Examination) {

@@ -2,7 +2,7 @@
 
 use super::print::{OutputFormat, Printer, write_error};
 use super::report::{Place, error_text, notice_text};
-use super::script::{Piece, Script};
+use super::script::{Piece, Script, ends_data};
 use crate::error::{Error, Notice, Result};
 use crate::format::table::PrintOptions;
 use crate::format::{CopyOptions, Header, RowEncoder};
@@ -13,15 +13,21 @@ use bytes::BytesMut;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::{FutureExt, StreamExt};
 use std::future::Future;
-use std::io::{BufWriter, Read, Stdout, Write};
+use std::io::{BufRead, BufWriter, ErrorKind, Stdout, Write};
 use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// COPY data reaches the statement in pieces of this size.
 const COPY_PIECE: usize = 64 * 1024;
+
+/// What psql says when data are to be typed.
+const COPY_HINT: &str = "Enter data to be copied followed by a newline.
+End with a backslash and a period on a line by itself, or an EOF signal.";
 
 /// How a script ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +37,23 @@ pub(in crate::cli) enum Ended {
     Quit,
     /// At a statement that failed.
     Failed,
+    /// Whoever read the results went away, as `head` does when it has seen enough.
+    Unread,
 }
+
+impl Ended {
+    /// The exit code of the process, `failed` for a statement that did.
+    pub(in crate::cli) fn exit_code(self, failed: u8) -> ExitCode {
+        match self {
+            Ended::Done | Ended::Quit => ExitCode::SUCCESS,
+            Ended::Failed => ExitCode::from(failed),
+            Ended::Unread => ExitCode::from(EXIT_UNREAD),
+        }
+    }
+}
+
+/// What a shell says of a process that SIGPIPE ended, as it ends most programs whose reader went away.
+const EXIT_UNREAD: u8 = 141;
 
 /// What a backslash command asks for.
 enum Action {
@@ -40,11 +62,24 @@ enum Action {
     Run(String),
 }
 
-/// Where the data of COPY FROM STDIN comes from.
-pub(super) enum CopySource<'s, 'a> {
+/// Reads a line of COPY data from whoever types it; none at the end of the input.
+pub(super) type Typed<'s> = &'s mut dyn FnMut() -> Result<Option<String>>;
+
+/// Where the text that runs comes from, which decides where COPY FROM STDIN finds its data.
+pub(in crate::cli) enum Origin<'s> {
+    /// A script of this name, as errors call it: the data are the lines behind the statement.
+    Script(&'s str),
+    /// The command line: the data are the standard input of the process.
+    Argument,
+    /// The shell: the data are typed.
+    Typed(Typed<'s>),
+}
+
+/// The data of one COPY FROM STDIN, up to `\.` or the end of the source.
+enum CopySource<'s, 'a> {
     Script(&'s mut Script<'a>),
-    /// The standard input of the process, up to its end or `\.`.
     Stdin,
+    Typed(Typed<'s>),
 }
 
 /// A session with its way to the terminal.
@@ -104,8 +139,22 @@ impl Runner {
         self.session.status()
     }
 
+    /// Ends the session: what an open transaction wrote is gone when this returns.
+    pub(in crate::cli) fn close(self) {
+        self.runtime.block_on(self.session.close());
+    }
+
     /// Runs a script; errors are told on standard error, with the place in the file.
-    pub(in crate::cli) fn script(&mut self, text: &str, file: Option<&str>, go_on: bool) -> Ended {
+    pub(in crate::cli) fn script(
+        &mut self,
+        text: &str,
+        mut origin: Origin<'_>,
+        go_on: bool,
+    ) -> Ended {
+        let file = match &origin {
+            Origin::Script(file) => Some((*file).to_owned()),
+            Origin::Argument | Origin::Typed(_) => None,
+        };
         let mut script = Script::new(text);
         while let Some(piece) = script.next_piece() {
             let (text, line) = match piece {
@@ -115,7 +164,7 @@ impl Runner {
                     Ok(Action::Quit) => return Ended::Quit,
                     Ok(Action::Run(sql)) => (sql, line),
                     Err(message) => {
-                        eprintln!("{}{message}", place_prefix(file, line));
+                        eprintln!("{}{message}", place_prefix(file.as_deref(), line));
                         if go_on {
                             continue;
                         }
@@ -127,13 +176,16 @@ impl Runner {
                 // A reader that went away shows in the results' own output.
                 let _ = writeln!(self.link.out, "{text};").and_then(|()| self.link.out.flush());
             }
-            let place = file.map(|file| Place { file: file.to_owned(), line });
-            let source = match file {
-                Some(_) => CopySource::Script(&mut script),
-                None => CopySource::Stdin,
+            let place = file.as_ref().map(|file| Place { file: file.clone(), line });
+            let source = match &mut origin {
+                Origin::Script(_) => CopySource::Script(&mut script),
+                Origin::Argument => CopySource::Stdin,
+                Origin::Typed(read) => CopySource::Typed(&mut **read),
             };
-            if !self.statement(&text, place.as_ref(), source) && !go_on {
-                return Ended::Failed;
+            match self.statement(&text, place.as_ref(), source) {
+                Ended::Done => {}
+                Ended::Failed if go_on => {}
+                ended => return ended,
             }
         }
         Ended::Done
@@ -151,10 +203,10 @@ impl Runner {
             }
         }
         if statements < 2 || commands > 0 {
-            return self.script(text, None, go_on);
+            return self.script(text, Origin::Argument, go_on);
         }
         self.session.begin_implicit();
-        let ended = self.script(text, None, false);
+        let ended = self.script(text, Origin::Argument, false);
         let runtime = Arc::clone(&self.runtime);
         let committed = runtime.block_on(self.link.drive(self.session.end_implicit()));
         if let Err(error) = &committed {
@@ -167,13 +219,13 @@ impl Runner {
         }
     }
 
-    /// Runs one statement and prints its result or its error; whether it went well.
-    pub(super) fn statement(
+    /// Runs one statement and prints its result or its error.
+    fn statement(
         &mut self,
         text: &str,
         place: Option<&Place>,
         source: CopySource<'_, '_>,
-    ) -> bool {
+    ) -> Ended {
         let begun = Instant::now();
         let runtime = Arc::clone(&self.runtime);
         let result = runtime.block_on(self.execute(text, source));
@@ -181,12 +233,15 @@ impl Runner {
         let result = result.map_err(|error| self.session.fail(error)).and(flushed);
         self.link.show_notices();
         if let Err(error) = &result {
+            if is_unread(error) {
+                return Ended::Unread;
+            }
             eprint!("{}", error_text(error, text, place));
         }
         if self.timing {
             self.say(&format!("Time: {:.3} ms", begun.elapsed().as_secs_f64() * 1000.0));
         }
-        result.is_ok()
+        if result.is_ok() { Ended::Done } else { Ended::Failed }
     }
 
     async fn execute(&mut self, text: &str, source: CopySource<'_, '_>) -> Result<()> {
@@ -198,6 +253,14 @@ impl Runner {
             let token = cancel.current();
             self.options.settings = self.session.encode_settings();
             let options = self.options.clone();
+            let response = match response {
+                Response::CopyIn(target) => {
+                    let source = source.take().unwrap_or(CopySource::Stdin);
+                    self.link.copy_in(target, source, &token).await?;
+                    continue;
+                }
+                response => response,
+            };
             let answer = async {
                 let link = &mut self.link;
                 match response {
@@ -205,14 +268,11 @@ impl Runner {
                         link.print_rows(schema, stream, options).await
                     }
                     Response::Complete(tag) => link.print_tag(&tag),
-                    Response::CopyIn(target) => {
-                        let source = source.take().unwrap_or(CopySource::Stdin);
-                        link.copy_in(target, source).await
-                    }
                     Response::CopyOut { schema, stream, options: copy } => {
                         link.copy_out(schema, stream, &copy, &options).await
                     }
-                    Response::Empty => Ok(()),
+                    // COPY FROM STDIN has its own way to stop, above.
+                    Response::CopyIn(_) | Response::Empty => Ok(()),
                 }
             };
             tokio::select! {
@@ -263,8 +323,10 @@ const HELP: &str = "  \\d           list tables
   \\x           one line a value, on or off
   \\t           only rows, on or off
   \\timing      show how long statements take, on or off
-  \\q           quit
-Statements end with a semicolon. Ctrl-C cancels the statement that runs, or clears the line.
+  \\g           end a statement, as a semicolon does
+  \\q           quit, as exit and quit do
+Statements end with a semicolon. COPY ... FROM STDIN takes the lines behind it, up to \\. on a line by itself.
+Ctrl-C cancels the statement that runs, or clears the line.
 ";
 
 fn place_prefix(file: Option<&str>, line: usize) -> String {
@@ -284,7 +346,7 @@ fn on_off(value: bool) -> &'static str {
     if value { "on" } else { "off" }
 }
 
-fn cancelled() -> Error {
+pub(super) fn cancelled() -> Error {
     Error::new(SqlState::QueryCanceled, "canceling statement due to user request")
 }
 
@@ -338,28 +400,59 @@ impl Link {
         writeln!(self.out, "{tag}").map_err(write_error)
     }
 
+    /// Gives COPY its data. One that is stopped cleans up before this returns.
     async fn copy_in(
         &mut self,
         mut target: Box<dyn CopyIn>,
         source: CopySource<'_, '_>,
+        token: &CancellationToken,
     ) -> Result<()> {
-        let text;
-        let data = match source {
-            CopySource::Script(script) => script.copy_data().as_bytes(),
-            CopySource::Stdin => {
-                text = read_stdin()?;
-                let mut script = Script::new(&text);
-                script.copy_data_from_here().as_bytes()
-            }
-        };
-        for piece in data.chunks(COPY_PIECE) {
-            if let Err(error) = self.drive(target.push(piece)).await {
-                target.abort(error.message()).await;
-                return Err(error);
-            }
+        if let Err(error) = self.copy_data(target.as_mut(), source, token).await {
+            target.abort(error.message()).await;
+            return Err(error);
         }
         let tag = self.drive(target.finish()).await?;
         self.print_tag(&tag)
+    }
+
+    async fn copy_data(
+        &mut self,
+        target: &mut dyn CopyIn,
+        source: CopySource<'_, '_>,
+        token: &CancellationToken,
+    ) -> Result<()> {
+        match source {
+            CopySource::Script(script) => self.push(target, script.copy_data(), token).await,
+            CopySource::Stdin => self.push(target, &read_stdin()?, token).await,
+            CopySource::Typed(read) => {
+                eprintln!("{COPY_HINT}");
+                let mut pushed = Ok(());
+                while let Some(mut line) = read()?.filter(|line| !ends_data(line)) {
+                    line.push('\n');
+                    // What is behind a wrong line is data too, and no statements.
+                    if pushed.is_ok() {
+                        pushed = self.push(target, &line, token).await;
+                    }
+                }
+                pushed
+            }
+        }
+    }
+
+    async fn push(
+        &mut self,
+        target: &mut dyn CopyIn,
+        data: &str,
+        token: &CancellationToken,
+    ) -> Result<()> {
+        for piece in data.as_bytes().chunks(COPY_PIECE) {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return Err(cancelled()),
+                pushed = self.drive(target.push(piece)) => pushed?,
+            }
+        }
+        Ok(())
     }
 
     async fn copy_out(
@@ -393,10 +486,26 @@ async fn next(
     stream.next().await.transpose().map_err(Error::from)
 }
 
+/// The lines of the standard input up to `\.`; what follows is left for the next COPY.
 fn read_stdin() -> Result<String> {
+    let mut input = std::io::stdin().lock();
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| {
-        Error::new(SqlState::IoError, format!("cannot read standard input: {error}")).source(error)
-    })?;
-    Ok(text)
+    loop {
+        let start = text.len();
+        let read = input.read_line(&mut text).map_err(|error| {
+            Error::new(SqlState::IoError, format!("cannot read standard input: {error}"))
+                .source(error)
+        })?;
+        if read == 0 || ends_data(&text[start..]) {
+            text.truncate(start);
+            return Ok(text);
+        }
+    }
+}
+
+/// Whether standard output takes no more because its reader went away.
+fn is_unread(error: &Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }

@@ -18,8 +18,8 @@ pub(super) enum Piece<'a> {
         text: &'a str,
         /// From 1.
         line: usize,
-        /// Whether there was a semicolon.
-        ended: bool,
+        /// What ended it.
+        end: End,
     },
     /// A backslash command, without the backslash.
     Command {
@@ -28,6 +28,49 @@ pub(super) enum Piece<'a> {
         /// From 1.
         line: usize,
     },
+}
+
+/// What a statement ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Semicolon,
+    /// `\g`
+    Go,
+    /// Nothing but the end of the text.
+    Open,
+    /// The end of the text, inside of a quote or a comment that begins with this character.
+    Inside(char),
+}
+
+impl End {
+    /// How many bytes the sign of the end has.
+    fn length(self) -> usize {
+        match self {
+            End::Semicolon => 1,
+            End::Go => 2,
+            End::Open | End::Inside(_) => 0,
+        }
+    }
+}
+
+/// What an interactive text still waits for, as psql's prompts show it: a quote, a comment's `*`, or
+/// `-` for the end of the statement; none if it can run. A command and an empty text need no end.
+pub(super) fn awaited(text: &str) -> Option<char> {
+    let mut script = Script::new(text);
+    let mut awaited = None;
+    while let Some(piece) = script.next_piece() {
+        awaited = match piece {
+            Piece::Statement { end: End::Open, .. } => Some('-'),
+            Piece::Statement { end: End::Inside(sign), .. } => Some(sign),
+            _ => None,
+        };
+    }
+    awaited
+}
+
+/// Whether a line ends the data of COPY FROM STDIN.
+pub(super) fn ends_data(line: &str) -> bool {
+    line.trim_end_matches(['\n', '\r']) == "\\."
 }
 
 impl<'a> Script<'a> {
@@ -49,11 +92,11 @@ impl<'a> Script<'a> {
                 self.advance(1 + text.len());
                 return Some(Piece::Command { text: text.trim(), line });
             }
-            let (length, ended) = statement_end(rest);
-            self.advance(length + usize::from(ended));
+            let (length, end) = statement_end(rest);
+            self.advance(length + end.length());
             let text = rest[..length].trim_end();
             if !text.is_empty() {
-                return Some(Piece::Statement { text, line, ended });
+                return Some(Piece::Statement { text, line, end });
             }
         }
     }
@@ -64,15 +107,10 @@ impl<'a> Script<'a> {
         let rest = &self.text[self.at..];
         let skip = rest.find('\n').map_or(rest.len(), |end| end + 1);
         self.advance(skip);
-        self.copy_data_from_here()
-    }
-
-    /// The lines up to `\.` or the end.
-    pub(super) fn copy_data_from_here(&mut self) -> &'a str {
         let rest = &self.text[self.at..];
         let mut end = 0;
         for line in rest.split_inclusive('\n') {
-            if line.trim_end_matches(['\n', '\r']) == "\\." {
+            if ends_data(line) {
                 let data = &rest[..end];
                 self.advance(end + line.len());
                 return data;
@@ -83,12 +121,15 @@ impl<'a> Script<'a> {
         rest
     }
 
-    /// Steps over space and comments in front of a statement.
+    /// Steps over space and comments in front of a statement; a comment that nothing closes belongs to it.
     fn skip_blank(&mut self) {
         loop {
             let rest = &self.text[self.at..];
             let space = rest.len() - rest.trim_start().len();
-            let comment = comment_length(&rest[space..]).unwrap_or(0);
+            let comment = match comment(&rest[space..]) {
+                Some(Comment::Closed(length)) => length,
+                Some(Comment::Open) | None => 0,
+            };
             self.advance(space + comment);
             if space + comment == 0 {
                 return;
@@ -103,14 +144,15 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Where the statement at the start of the text ends, and whether a semicolon is there.
-fn statement_end(text: &str) -> (usize, bool) {
+/// Where the statement at the start of the text ends, and how.
+fn statement_end(text: &str) -> (usize, End) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let rest = &text[at..];
-        at += match byte {
-            b';' => return (at, true),
+        let length = match byte {
+            b';' => return (at, End::Semicolon),
+            b'\\' if is_go(rest) => return (at, End::Go),
             b'\'' => {
                 // An E right before the quote makes backslashes special, unless it ends a word.
                 let escapes =
@@ -119,20 +161,31 @@ fn statement_end(text: &str) -> (usize, bool) {
             }
             b'"' => quoted_length(rest, b'"', false),
             b'$' if at == 0 || !is_word(bytes[at - 1]) => dollar_length(rest),
-            b'-' | b'/' => comment_length(rest).unwrap_or(1),
+            b'-' | b'/' => match comment(rest) {
+                Some(Comment::Closed(length)) => Some(length),
+                Some(Comment::Open) => return (text.len(), End::Inside('*')),
+                None => Some(1),
+            },
             // A piece of a longer character is passed over with the rest of it.
-            _ => rest.chars().next().map_or(1, char::len_utf8),
+            _ => Some(rest.chars().next().map_or(1, char::len_utf8)),
         };
+        let Some(length) = length else { return (text.len(), End::Inside(char::from(byte))) };
+        at += length;
     }
-    (text.len(), false)
+    (text.len(), End::Open)
+}
+
+/// Whether the text begins with `\g` alone.
+fn is_go(text: &str) -> bool {
+    text.strip_prefix("\\g").is_some_and(|rest| !rest.starts_with(|c: char| !c.is_whitespace()))
 }
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
-/// The length of a quoted text with its quotes; a doubled quote does not end it.
-fn quoted_length(text: &str, quote: u8, escapes: bool) -> usize {
+/// The length of a quoted text with its quotes; a doubled quote does not end it. None if nothing does.
+fn quoted_length(text: &str, quote: u8, escapes: bool) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 1;
     while let Some(&byte) = bytes.get(at) {
@@ -141,29 +194,37 @@ fn quoted_length(text: &str, quote: u8, escapes: bool) -> usize {
             at += 1;
         } else if byte == quote {
             if bytes.get(at) != Some(&quote) {
-                return at;
+                return Some(at);
             }
             at += 1;
         }
     }
-    text.len()
+    None
 }
 
-/// The length of `$tag$…$tag$`, or 1 for a dollar that is none.
-fn dollar_length(text: &str) -> usize {
-    let Some(end) = text[1..].find('$') else { return 1 };
+/// The length of `$tag$…$tag$`, none without its end; 1 for a dollar that begins no quote.
+fn dollar_length(text: &str) -> Option<usize> {
+    let Some(end) = text[1..].find('$') else { return Some(1) };
     let tag = &text[..end + 2];
     let name = &tag[1..tag.len() - 1];
     if name.starts_with(|c: char| c.is_ascii_digit()) || !name.bytes().all(is_word) {
-        return 1;
+        return Some(1);
     }
-    text[tag.len()..].find(tag).map_or(text.len(), |body| body + 2 * tag.len())
+    text[tag.len()..].find(tag).map(|body| body + 2 * tag.len())
 }
 
-/// The length of the comment at the start of the text, if there is one.
-fn comment_length(text: &str) -> Option<usize> {
+/// A comment at the start of a text.
+enum Comment {
+    /// Its length.
+    Closed(usize),
+    /// It goes on behind the end of the text.
+    Open,
+}
+
+/// The comment at the start of the text, if there is one.
+fn comment(text: &str) -> Option<Comment> {
     if text.starts_with("--") {
-        return Some(text.find('\n').unwrap_or(text.len()));
+        return Some(Comment::Closed(text.find('\n').unwrap_or(text.len())));
     }
     if !text.starts_with("/*") {
         return None;
@@ -177,10 +238,10 @@ fn comment_length(text: &str) -> Option<usize> {
             _ => at += 1,
         }
         if depth == 0 {
-            return Some(at);
+            return Some(Comment::Closed(at));
         }
     }
-    Some(text.len())
+    Some(Comment::Open)
 }
 
 #[cfg(test)]
@@ -242,13 +303,46 @@ mod tests {
             "\\x on\ncopy t from stdin; -- rows\n1\t;\n\\.\nselect 1;\ncopy t from stdin;\n2\n",
         );
         assert_eq!(script.next_piece(), Some(Piece::Command { text: "x on", line: 1 }));
-        let copy = Piece::Statement { text: "copy t from stdin", line: 2, ended: true };
+        let copy = Piece::Statement { text: "copy t from stdin", line: 2, end: End::Semicolon };
         assert_eq!(script.next_piece(), Some(copy));
         assert_eq!(script.copy_data(), "1\t;\n");
-        let select = Piece::Statement { text: "select 1", line: 5, ended: true };
+        let select = Piece::Statement { text: "select 1", line: 5, end: End::Semicolon };
         assert_eq!(script.next_piece(), Some(select));
         script.next_piece();
         assert_eq!(script.copy_data(), "2\n");
         assert_eq!(script.next_piece(), None);
+    }
+
+    #[test]
+    fn backslash_g_ends_a_statement() {
+        assert_eq!(
+            pieces("select 1 \\g\nselect 2\n\\g\nselect '\\g';select 3\\g"),
+            pairs(&[("select 1", 1), ("select 2", 2), ("select '\\g'", 4), ("select 3", 4)])
+        );
+        assert_eq!(pieces("select 1 \\gx"), pairs(&[("select 1 \\gx", 1)]));
+    }
+
+    #[test]
+    fn a_text_waits_for_the_end_of_what_it_began() {
+        for text in
+            ["", " -- none", "select 1;", "\\d t", "select 1; -- done", "select 1;\\q", "/* a */"]
+        {
+            assert_eq!(awaited(text), None, "{text}");
+        }
+        for (text, sign) in [
+            ("select 1", '-'),
+            ("select 1; select 2", '-'),
+            ("/* a */ select 1 -- ;", '-'),
+            ("select ';", '\''),
+            ("select \";", '"'),
+            ("select $a$;$$", '$'),
+            ("select e'\\';", '\''),
+            ("/* a;", '*'),
+            ("/* a\n /* b */ ;", '*'),
+            ("select /* ;", '*'),
+        ] {
+            assert_eq!(awaited(text), Some(sign), "{text}");
+        }
+        assert_eq!(pieces("/* a\n b */ select 2;"), pairs(&[("select 2", 2)]));
     }
 }

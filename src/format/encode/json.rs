@@ -6,41 +6,13 @@ use crate::format::datetime::put_timestamp;
 use crate::format::types::PgType;
 use bytes::{BufMut, BytesMut};
 
-/// What becomes of NaN and the infinities, which JSON has no number for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NonFinite {
-    /// `"NaN"`, as PostgreSQL writes it.
-    Quoted,
-    /// `null`, as most readers of JSON expect.
-    Null,
-}
-
-impl Column {
-    /// Appends a value, `null` for NULL.
-    pub(super) fn put_json(
-        &self,
-        row: usize,
-        context: &TextContext,
-        non_finite: NonFinite,
-        out: &mut BytesMut,
-    ) {
-        put(self, row, context, non_finite, out);
-    }
-}
-
 /// Appends a value, `null` for NULL.
-pub(super) fn put(
-    column: &Column,
-    row: usize,
-    context: &TextContext,
-    non_finite: NonFinite,
-    out: &mut BytesMut,
-) {
+pub(super) fn put(column: &Column, row: usize, context: &TextContext, out: &mut BytesMut) {
     if column.is_null(row) {
         return out.put_slice(b"null");
     }
     match &column.data {
-        Data::Dictionary(keys, values) => put(values, keys.get(row), context, non_finite, out),
+        Data::Dictionary(keys, values) => put(values, keys.get(row), context, out),
         Data::Bool(array) => {
             out.put_slice(if array.value(row) { b"true" } else { b"false" });
         }
@@ -50,7 +22,7 @@ pub(super) fn put(
                 if i > 0 {
                     out.put_u8(b',');
                 }
-                put(items, row, context, non_finite, out);
+                put(items, row, context, out);
             }
             out.put_u8(b']');
         }
@@ -62,7 +34,7 @@ pub(super) fn put(
                 }
                 put_json_string(name.as_bytes(), out);
                 out.put_u8(b':');
-                put(field, row, context, non_finite, out);
+                put(field, row, context, out);
             }
             out.put_u8(b'}');
         }
@@ -79,7 +51,7 @@ pub(super) fn put(
                 }
                 put_json_string(&key, out);
                 out.put_u8(b':');
-                put(values, entry, context, non_finite, out);
+                put(values, entry, context, out);
             }
             out.put_u8(b'}');
         }
@@ -94,21 +66,16 @@ pub(super) fn put(
             put_timestamp(out, micros, Some(context.offset_at(micros)), b'T');
             out.put_u8(b'"');
         }
-        _ => put_scalar(column, row, context, non_finite, out),
+        _ => put_scalar(column, row, context, out),
     }
 }
 
-fn put_scalar(
-    column: &Column,
-    row: usize,
-    context: &TextContext,
-    non_finite: NonFinite,
-    out: &mut BytesMut,
-) {
+fn put_scalar(column: &Column, row: usize, context: &TextContext, out: &mut BytesMut) {
     let is_json = matches!(column.ty, PgType::Json | PgType::Jsonb);
     if is_json && column.bytes(row).is_some() {
         return column.put_text(row, context, out);
     }
+    // JSON has no number for NaN and the infinities: PostgreSQL writes their text.
     let is_finite = match &column.data {
         Data::Float16(array) => array.value(row).is_finite(),
         Data::Float32(values) => values[row].is_finite(),
@@ -117,9 +84,6 @@ fn put_scalar(
     };
     if column.ty.is_numeric() && is_finite {
         return column.put_text(row, context, out);
-    }
-    if !is_finite && non_finite == NonFinite::Null {
-        return out.put_slice(b"null");
     }
     match &column.data {
         Data::Utf8(array) => put_json_string(array.value(row).as_bytes(), out),

@@ -297,9 +297,9 @@ impl ValueWriter {
         there
     }
 
-    /// Appends the JSON of a value, `null` for NULL and for floats that JSON has no number for.
+    /// Appends the JSON of a value, `null` for NULL.
     pub(crate) fn put_json(&self, row: usize, out: &mut BytesMut) {
-        self.column.put_json(row, &self.context, json::NonFinite::Null, out);
+        json::put(&self.column, row, &self.context, out);
     }
 }
 

@@ -144,14 +144,14 @@ impl Column {
                 self.put_bytea(self.bytes(row).unwrap_or_default(), context, out);
             }
             Data::List(items, ranges) => match self.ty {
-                PgType::Json => json::put(self, row, context, json::NonFinite::Quoted, out),
+                PgType::Json => json::put(self, row, context, out),
                 PgType::Int2Vector | PgType::OidVector => {
                     nested::put_vector(items, ranges.get(row), context, out);
                 }
                 _ => nested::put_array(items, ranges.get(row), context, out),
             },
             Data::Struct(_) | Data::Map(..) => {
-                json::put(self, row, context, json::NonFinite::Quoted, out);
+                json::put(self, row, context, out);
             }
             Data::Dictionary(keys, values) => values.put_text(keys.get(row), context, out),
         }

@@ -100,6 +100,6 @@ fn csv_and_json() {
     print_json(std::slice::from_ref(&values), &values.schema(), &mut json, &options).unwrap();
     assert_eq!(
         String::from_utf8(json).unwrap(),
-        "[{\"n\":1.5,\"s\":\"a,b\"},\n {\"n\":null,\"s\":\"q\\\"\"},\n {\"n\":null,\"s\":\"\"}]\n"
+        "[{\"n\":1.5,\"s\":\"a,b\"},\n {\"n\":\"NaN\",\"s\":\"q\\\"\"},\n {\"n\":null,\"s\":\"\"}]\n"
     );
 }

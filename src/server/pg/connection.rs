@@ -66,6 +66,9 @@ pub(super) async fn run(
         connection.link.output.put_error(Level::Fatal, &error);
         let _ = tokio::time::timeout(LAST_WORDS, connection.link.output.flush()).await;
     }
+    // Results that were not read to their end are no longer wanted.
+    connection.extended.portals.clear();
+    connection.session.close().await;
 }
 
 impl Connection {

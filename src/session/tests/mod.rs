@@ -6,6 +6,7 @@ mod conflicts;
 mod faults;
 mod power;
 mod scenes;
+mod startup;
 
 use super::{Engine, EngineOptions, Response, Session, Startup, collect};
 use crate::error::{Error, Notice};

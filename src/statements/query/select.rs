@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::parser::{Cursor, TokenSlice};
 use crate::planner::Planned;
 use crate::sqlstate::SqlState;
-use crate::statements::session::set_config;
+use crate::statements::session::{pg_sleep, set_config};
 use crate::statements::table::{delete, insert, update};
 use crate::statements::{Describe, Description, Execution, Kind, Response, Statement};
 use arrow::datatypes::DataType;
@@ -131,6 +131,7 @@ impl Statement for Select {
     async fn describe(&self, cx: &Describe<'_>) -> Result<Description> {
         let mut query = self.query.clone();
         set_config::take(&mut query)?;
+        pg_sleep::take(&mut query)?;
         let planned = cx.planner().plan(cx.slice, query, cx.parameters).await?;
         Ok(Description {
             columns: Some(planned.schema()),
@@ -141,9 +142,19 @@ impl Statement for Select {
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
         let mut query = self.query.clone();
         let settings = set_config::take(&mut query)?;
+        let sleeps = pg_sleep::take(&mut query)?;
         let planned = cx.planner().plan(cx.slice, query, cx.parameters).await?;
         for call in settings {
             call.execute(cx)?;
+        }
+        for call in sleeps {
+            if let Some(time) = call.time(cx.parameters)? {
+                let wait = async {
+                    tokio::time::sleep(time).await;
+                    Ok(())
+                };
+                cx.canceller.guard(wait).await?;
+            }
         }
         Ok(Response::Rows {
             schema: planned.schema(),

@@ -1,6 +1,7 @@
 //! Transactions and settings.
 
 pub mod discard;
+pub mod pg_sleep;
 pub mod reset;
 pub mod set;
 pub mod set_config;

@@ -1,14 +1,19 @@
-//! RESET name · RESET ALL
+//! RESET name · RESET ALL · RESET ROLE · RESET SESSION AUTHORIZATION
 
 use crate::error::Result;
 use crate::parser::{Cursor, TokenSlice};
 use crate::statements::{Execution, Kind, Response, Statement};
 use std::sync::Arc;
 
-/// RESET; no name means ALL.
+/// RESET.
 #[derive(Debug)]
-pub struct Reset {
-    name: Option<(String, usize)>,
+pub enum Reset {
+    /// RESET ALL.
+    All,
+    /// RESET of a setting, and its position.
+    One(String, usize),
+    /// RESET ROLE: there is one role, which the session has.
+    Role,
 }
 
 /// Parses RESET.
@@ -19,15 +24,17 @@ pub fn parse(slice: &TokenSlice) -> Result<Arc<dyn Statement>> {
     let mut cursor = Cursor::new(slice);
     cursor.expect(&["RESET"])?;
     let position = cursor.position();
-    let name = if cursor.accept(&["ALL"]) {
-        None
+    let reset = if cursor.accept(&["ALL"]) {
+        Reset::All
     } else if cursor.accept(&["TIME", "ZONE"]) {
-        Some(("TimeZone".to_owned(), position))
+        Reset::One("TimeZone".to_owned(), position)
+    } else if cursor.accept(&["ROLE"]) || cursor.accept(&["SESSION", "AUTHORIZATION"]) {
+        Reset::Role
     } else {
-        Some((cursor.name("a parameter's name")?.join("."), position))
+        Reset::One(cursor.name("a parameter's name")?.join("."), position)
     };
     cursor.expect_end()?;
-    Ok(Arc::new(Reset { name }))
+    Ok(Arc::new(reset))
 }
 
 #[async_trait::async_trait]
@@ -41,11 +48,12 @@ impl Statement for Reset {
     }
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
-        match &self.name {
-            Some((name, position)) => {
+        match self {
+            Reset::One(name, position) => {
                 cx.settings.reset(name).map_err(|e| e.position(*position))?;
             }
-            None => cx.settings.reset_all(),
+            Reset::All => cx.settings.reset_all(),
+            Reset::Role => {}
         }
         Response::done("RESET")
     }

@@ -33,7 +33,8 @@ pub fn take(query: &mut Query) -> Result<Vec<SetConfig>> {
         else {
             continue;
         };
-        let Some(call) = call(expr) else { continue };
+        let Some([name, value, is_local]) = arguments::<3>(expr, "set_config") else { continue };
+        let call = SetConfig { name, value, is_local };
         let expr = parse_expression(&format!("CAST({} AS text)", call.value))?;
         let alias = match &*item {
             SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
@@ -45,13 +46,15 @@ pub fn take(query: &mut Query) -> Result<Vec<SetConfig>> {
     Ok(calls)
 }
 
-fn call(expr: &Expr) -> Option<SetConfig> {
+/// The arguments of a call of this function with so many of them, if the expression is one.
+pub(super) fn arguments<const N: usize>(expr: &Expr, function: &str) -> Option<[Expr; N]> {
     let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = expr else {
         return None;
     };
     let name = object_name(name);
     let called: Vec<&str> = name.iter().map(String::as_str).collect();
-    if !matches!(called.as_slice(), ["set_config"] | ["pg_catalog", "set_config"]) {
+    let ([called] | ["pg_catalog", called]) = called.as_slice() else { return None };
+    if *called != function {
         return None;
     }
     let argument = |argument: &FunctionArg| match argument {
@@ -59,8 +62,7 @@ fn call(expr: &Expr) -> Option<SetConfig> {
         _ => None,
     };
     let arguments: Option<Vec<Expr>> = list.args.iter().map(argument).collect();
-    let [name, value, is_local] = <[Expr; 3]>::try_from(arguments?).ok()?;
-    Some(SetConfig { name, value, is_local })
+    <[Expr; N]>::try_from(arguments?).ok()
 }
 
 impl SetConfig {
@@ -70,8 +72,11 @@ impl SetConfig {
     /// 42704 for an unknown setting, 22023 for a value that it cannot have, 0A000 for arguments that are
     /// not constant.
     pub fn execute(&self, cx: &mut Execution<'_>) -> Result<()> {
-        let [name, value, is_local] =
-            [&self.name, &self.value, &self.is_local].map(|e| constant(e, cx.parameters));
+        let refused = || {
+            Error::unsupported("set_config with computed arguments", "Give constants, or use SET.")
+        };
+        let [name, value, is_local] = [&self.name, &self.value, &self.is_local]
+            .map(|e| constant(e, cx.parameters).ok_or_else(refused));
         let (name, value) = (name?.unwrap_or_default(), value?.unwrap_or_default());
         if !matches!(is_local?.as_deref(), Some("true" | "t" | "on" | "yes" | "1")) {
             return cx.settings.set(&name, &value);
@@ -81,25 +86,21 @@ impl SetConfig {
     }
 }
 
-/// A constant's or a parameter's text; none for NULL.
-fn constant(expr: &Expr, parameters: &Parameters) -> Result<Option<String>> {
-    let refused =
-        || Error::unsupported("set_config with computed arguments", "Give constants, or use SET.");
+/// A constant's or a parameter's text, itself none for NULL; none for anything else.
+pub(super) fn constant(expr: &Expr, parameters: &Parameters) -> Option<Option<String>> {
     match expr {
         Expr::Value(value) => match &value.value {
             Value::Placeholder(place) => {
-                let place =
-                    place.trim_start_matches('$').parse::<usize>().map_err(|_| refused())?;
-                let values = parameters.values.as_deref().unwrap_or_default();
-                let value = values.get(place.wrapping_sub(1)).ok_or_else(refused)?;
-                Ok((!value.is_null()).then(|| value.to_string()))
+                let place: usize = place.trim_start_matches('$').parse().ok()?;
+                let value = parameters.values.as_deref()?.get(place.checked_sub(1)?)?;
+                Some((!value.is_null()).then(|| value.to_string()))
             }
-            Value::Null => Ok(None),
-            Value::Boolean(on) => Ok(Some(on.to_string())),
-            Value::Number(digits, _) => Ok(Some(digits.clone())),
-            other => other.clone().into_string().map(Some).ok_or_else(refused),
+            Value::Null => Some(None),
+            Value::Boolean(on) => Some(Some(on.to_string())),
+            Value::Number(digits, _) => Some(Some(digits.clone())),
+            other => other.clone().into_string().map(Some),
         },
         Expr::Cast { expr, .. } | Expr::Nested(expr) => constant(expr, parameters),
-        _ => Err(refused()),
+        _ => None,
     }
 }
