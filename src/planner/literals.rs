@@ -151,25 +151,57 @@ fn literal(
     }))
 }
 
-/// `1e300` is no decimal that fits 38 digits: a number with an exponent is double precision.
+/// The digits behind the point that a power of ten may have to be exact as a float.
+const EXACT_SCALE: usize = 22;
+
+/// A number with an exponent is a numeric. One that does not fit 38 digits is double precision, as is one whose
+/// scale is so large that a double precision number made of the numeric would not be the nearest.
 fn exponent(value: &Value) -> Option<Expr> {
-    let Value::Number(digits, _) = value else { return None };
-    digits.contains(['e', 'E']).then(|| Expr::Cast {
-        kind: sqlparser::ast::CastKind::Cast,
-        expr: Box::new(Expr::value(Value::SingleQuotedString(digits.clone()))),
-        data_type: DataType::DoublePrecision,
-        array: false,
-        format: None,
+    let Value::Number(written, _) = value else { return None };
+    let (mantissa, power) = written.split_once(['e', 'E'])?;
+    Some(match without_exponent(mantissa, power) {
+        Some(plain) if plain.contains('.') => Expr::value(Value::Number(plain, false)),
+        Some(plain) => whole_numeric(plain),
+        None => cast(
+            Expr::value(Value::SingleQuotedString(written.clone())),
+            DataType::DoublePrecision,
+        ),
     })
+}
+
+/// `1.50`, `1` as `15.0`: all digits that are written stay.
+fn without_exponent(mantissa: &str, power: &str) -> Option<String> {
+    let power = power.parse::<i64>().ok().filter(|power| power.abs() <= 76)?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = format!("{whole}{fraction}");
+    if digits.is_empty() || digits.len() > 76 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let behind = i64::try_from(fraction.len()).ok()? - power;
+    let scale = usize::try_from(behind).unwrap_or(0);
+    digits.extend(std::iter::repeat_n('0', usize::try_from(-behind).unwrap_or(0)));
+    let significant = digits.trim_start_matches('0');
+    if significant.len().max(scale) > 38 || scale > EXACT_SCALE {
+        return None;
+    }
+    let width = scale + 1;
+    let padded = format!("{significant:0>width$}");
+    let (whole, fraction) = padded.split_at(padded.len() - scale);
+    Some(if scale == 0 { whole.to_owned() } else { format!("{whole}.{fraction}") })
+}
+
+/// Digits as a numeric without a fraction.
+fn whole_numeric(digits: String) -> Expr {
+    let precision = u64::try_from(digits.len()).unwrap_or(38);
+    let numeric = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, 0));
+    cast(Expr::value(Value::SingleQuotedString(digits)), numeric)
 }
 
 /// A whole number beyond bigint is a numeric.
 fn large(value: &Value) -> Option<Expr> {
     let Value::Number(digits, _) = value else { return None };
     let is_large = digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<i64>().is_err();
-    let precision = u64::try_from(digits.len()).ok().filter(|n| is_large && *n <= 38)?;
-    let numeric = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, 0));
-    Some(cast(Expr::value(Value::SingleQuotedString(digits.clone())), numeric))
+    (is_large && digits.len() <= 38).then(|| whole_numeric(digits.clone()))
 }
 
 /// The least bigint: its digits alone are beyond bigint.
