@@ -5,6 +5,7 @@ use super::rewrite::Failure;
 use crate::catalog::SqlType;
 use crate::error::Error;
 use crate::format::{EncodeSettings, parse_text, text_value};
+use crate::sqlstate::SqlState;
 use sqlparser::ast::{
     BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Spanned, UnaryOperator, Value,
@@ -27,6 +28,8 @@ pub(super) fn rewrite(expr: &Expr, reading: &EncodeSettings) -> Result<Option<Ex
             refuse(function)?;
             return Ok(call(function));
         }
+        Expr::Like { any: false, escape_char: Some(_), .. }
+        | Expr::ILike { any: false, escape_char: Some(_), .. } => return unescaped(expr),
         Expr::UnaryOp { op, expr } => return Ok(unary(*op, expr)),
         Expr::Substring { expr, substring_from: Some(from), substring_for: None, .. } => {
             return Ok(matched(expr, from));
@@ -69,6 +72,44 @@ fn cast(expr: Expr, data_type: DataType) -> Expr {
         data_type,
         array: false,
         format: None,
+    }
+}
+
+/// `x LIKE p ESCAPE c` with the pattern as the backslash would escape it, which needs no ESCAPE.
+fn unescaped(like: &Expr) -> Result<Option<Expr>, Failure> {
+    let mut like = like.clone();
+    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) =
+        &mut like
+    else {
+        return Ok(None);
+    };
+    let Some(escape) = escape_char.take() else { return Ok(None) };
+    let Value::SingleQuotedString(character) = &escape.value else { return Ok(None) };
+    let character = one_escape(character).map_err(|e| fail(e, escape.span))?;
+    **pattern = match crate::parser::constant_text(pattern) {
+        Some(text) => {
+            let plain = crate::parser::with_backslash(&text, character);
+            Expr::value(Value::SingleQuotedString(plain))
+        }
+        None => {
+            let text = cast(pattern.as_ref().clone(), DataType::Text);
+            let arguments = vec![text, Expr::Value(escape)];
+            super::rewrite::call("like_pattern", arguments, Span::empty())
+        }
+    };
+    Ok(Some(like))
+}
+
+/// The escape character that a text names; an empty one names none.
+///
+/// # Errors
+/// If the text has more than one character.
+pub(super) fn one_escape(text: &str) -> Result<Option<char>, Error> {
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (escape, None) => Ok(escape),
+        _ => Err(Error::new(SqlState::InvalidParameterValue, "invalid escape string")
+            .hint("Escape string must be empty or one character.")),
     }
 }
 
@@ -162,10 +203,9 @@ fn exponent(value: &Value) -> Option<Expr> {
     Some(match without_exponent(mantissa, power) {
         Some(plain) if plain.contains('.') => Expr::value(Value::Number(plain, false)),
         Some(plain) => whole_numeric(plain),
-        None => cast(
-            Expr::value(Value::SingleQuotedString(written.clone())),
-            DataType::DoublePrecision,
-        ),
+        None => {
+            cast(Expr::value(Value::SingleQuotedString(written.clone())), DataType::DoublePrecision)
+        }
     })
 }
 

@@ -54,6 +54,7 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
         text::length(),
         text::octet_length(),
         text::similar_pattern(),
+        text::like_pattern(),
         text::same(),
         time::extract(),
         trunc::date_trunc(),

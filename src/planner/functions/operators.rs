@@ -1,10 +1,11 @@
 //! Operators over types that DataFusion refuses, or gives another meaning.
 
 use super::interval::{interval_divide, interval_key, interval_multiply};
+use super::overrides::{ACROSS_LINES, across_lines};
 use super::text::bytea_concat;
 use crate::planner::ast::is_comparison;
 use arrow::datatypes::{DataType, Field, IntervalUnit};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
@@ -32,6 +33,26 @@ fn as_factor(expr: &mut Expr) {
     }
 }
 
+/// A pattern whose `.` matches the ends of lines too, as in PostgreSQL.
+fn pattern_across_lines(mut pattern: Expr, schema: &DFSchema) -> Expr {
+    let literal = |text: String| Expr::Literal(ScalarValue::Utf8(Some(text)), None);
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) =
+        &pattern
+    {
+        return literal(across_lines(text));
+    }
+    if let Expr::Placeholder(parameter) = &mut pattern
+        && parameter.field.as_ref().is_none_or(|f| f.data_type().is_null())
+    {
+        parameter.field = Some(Arc::new(Field::new("", DataType::Utf8View, true)));
+    }
+    if !pattern.get_type(schema).is_ok_and(|t| t.is_string()) {
+        return pattern;
+    }
+    let (left, right) = (Box::new(literal(ACROSS_LINES.to_owned())), Box::new(pattern));
+    Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right })
+}
+
 impl ExprPlanner for Operators {
     fn plan_binary_op(
         &self,
@@ -44,6 +65,12 @@ impl ExprPlanner for Operators {
                 as_factor(&mut raw.right);
             }
             BinaryOperator::Multiply if beside_interval(&raw.right) => as_factor(&mut raw.left),
+            BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch => {
+                raw.right = pattern_across_lines(raw.right, schema);
+            }
             _ => {}
         }
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
