@@ -30,6 +30,9 @@ pub(super) fn rewrite(expr: &Expr, reading: &EncodeSettings) -> Result<Option<Ex
         }
         Expr::Like { any: false, escape_char: Some(_), .. }
         | Expr::ILike { any: false, escape_char: Some(_), .. } => return unescaped(expr),
+        Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
+            return Ok(overlaps(left, right));
+        }
         Expr::UnaryOp { op, expr } => return Ok(unary(*op, expr)),
         Expr::Substring { expr, substring_from: Some(from), substring_for: None, .. } => {
             return Ok(matched(expr, from));
@@ -113,6 +116,11 @@ pub(super) fn one_escape(text: &str) -> Result<Option<char>, Error> {
     }
 }
 
+/// A value as integer.
+pub(super) fn integer(expr: Expr) -> Expr {
+    cast(expr, DataType::Integer(None))
+}
+
 /// A value as bigint.
 pub(super) fn bigint(expr: Expr) -> Expr {
     cast(expr, DataType::BigInt(None))
@@ -129,6 +137,31 @@ fn unary(operator: UnaryOperator, operand: &Expr) -> Option<Expr> {
         _ => return None,
     };
     Some(super::rewrite::call(name, vec![operand], Span::empty()))
+}
+
+/// `(a, b) OVERLAPS (c, d)`: periods that have a time in common, the end of a longer one not being part of it.
+fn overlaps(left: &Expr, right: &Expr) -> Option<Expr> {
+    let ((a, b), (c, d)) = (period(left)?, period(right)?);
+    let text =
+        format!("(CASE WHEN {a} = {c} THEN true WHEN {a} > {c} THEN {a} < {d} ELSE {c} < {b} END)");
+    ast::parse_expression(&text).ok()
+}
+
+/// The first and the last of two times in either order, or of a time and how long it goes on.
+fn period(pair: &Expr) -> Option<(String, String)> {
+    let Expr::Tuple(parts) = pair else { return None };
+    let [start, end] = parts.as_slice() else { return None };
+    let is_interval = match end {
+        Expr::Interval(_) => true,
+        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Interval { .. }),
+        Expr::TypedString(typed) => matches!(typed.data_type, DataType::Interval { .. }),
+        _ => false,
+    };
+    let end = match is_interval {
+        true => format!("(({start}) + ({end}))"),
+        false => format!("({end})"),
+    };
+    Some((format!("least(({start}), {end})"), format!("greatest(({start}), {end})")))
 }
 
 /// `substring(text FROM 'pattern')`: what the first parentheses of the pattern match, or all of it.
@@ -268,6 +301,30 @@ fn call(function: &Function) -> Option<Expr> {
             op: BinaryOperator::Modulo,
             right: Box::new(Expr::Nested(Box::new(argument(1)?))),
         }))),
+        ("ceiling", 1) => Some(super::rewrite::call("ceil", vec![argument(0)?], function.span())),
+        ("date", 1) => Some(cast(argument(0)?, DataType::Date)),
+        ("timezone", 2) => {
+            let (zone, time) = (Box::new(argument(0)?), Box::new(argument(1)?));
+            Some(Expr::AtTimeZone { timestamp: time, time_zone: zone })
+        }
+        // Cut by the clocks of another zone.
+        ("date_trunc", 3) => {
+            let (unit, time, zone) = (argument(0)?, argument(1)?, argument(2)?);
+            let local = format!("CAST(({time}) AS timestamptz) AT TIME ZONE {zone}");
+            ast::parse_expression(&format!("date_trunc({unit}, {local}) AT TIME ZONE {zone}")).ok()
+        }
+        ("encode", 2) if super::rewrite::argument_text(&list.args[1])?.0 == "escape" => {
+            Some(super::rewrite::call("bytea_escape", vec![argument(0)?], function.span()))
+        }
+        // From a character on: what stands before it stays.
+        ("regexp_replace", 4) if is_place(&argument(3)?) => {
+            let (text, start) = (argument(0)?, argument(3)?);
+            let (pattern, with) = (argument(1)?, argument(2)?);
+            ast::parse_expression(&format!(
+                "(left(({text}), {start} - 1) || regexp_replace(substr(({text}), {start}), {pattern}, {with}))"
+            ))
+            .ok()
+        }
         ("transaction_timestamp" | "statement_timestamp", 0) => {
             Some(super::rewrite::call("now", Vec::new(), function.span()))
         }
@@ -328,6 +385,12 @@ fn call(function: &Function) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// A whole number above zero.
+fn is_place(expr: &Expr) -> bool {
+    let Expr::Value(value) = expr else { return false };
+    matches!(&value.value, Value::Number(digits, _) if digits.parse::<u32>().is_ok_and(|n| n > 0))
 }
 
 /// The seven arguments of `make_interval`, those that are not there being 0.

@@ -120,7 +120,7 @@ impl Words {
                 self.moment.time = Some(0);
                 self.moment.zone = Some(Zone::Offset(0));
             }
-            "infinity" | "-infinity" | "+infinity" => return Err(Fault::Range),
+            "infinity" | "-infinity" | "+infinity" => return Err(Fault::Infinite),
             _ if self.month.is_none() && month_of(&lower).is_some() => {
                 self.month = month_of(&lower);
             }

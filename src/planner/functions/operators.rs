@@ -6,6 +6,8 @@ use super::text::bytea_concat;
 use crate::planner::ast::is_comparison;
 use arrow::datatypes::{DataType, Field, IntervalUnit};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::functions::string::starts_with;
+use datafusion::functions_nested::array_has::array_has_any_udf;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
@@ -22,6 +24,10 @@ fn call(function: Arc<ScalarUDF>, arguments: Vec<Expr>) -> Expr {
 
 fn is_interval(t: &DataType) -> bool {
     matches!(t, DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Duration(_))
+}
+
+fn is_array(t: &DataType) -> bool {
+    matches!(t, DataType::List(_))
 }
 
 /// What an interval is multiplied by is double precision.
@@ -94,6 +100,18 @@ impl ExprPlanner for Operators {
                 let interval = DataType::Interval(IntervalUnit::MonthDayNano);
                 let (left, right) = (Box::new(raw.left), Box::new(cast(raw.right, interval)));
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right })
+            }
+            BinaryOperator::PGOverlap if is_array(&left) || is_array(&right) => {
+                // An untyped literal is read as an array of the other's type.
+                let (one, other) = match (is_array(&left), is_array(&right)) {
+                    (true, true) => (raw.left, raw.right),
+                    (true, false) => (raw.left, cast(raw.right, left)),
+                    (false, _) => (cast(raw.left, right), raw.right),
+                };
+                call(array_has_any_udf(), vec![one, other])
+            }
+            BinaryOperator::PGStartsWith if left.is_string() || right.is_string() => {
+                call(starts_with(), vec![raw.left, raw.right])
             }
             BinaryOperator::Multiply if is_interval(&left) && right.is_numeric() => {
                 call(interval_multiply(), vec![raw.left, raw.right])
