@@ -4,6 +4,7 @@
 //! way out goes `RecordBatch` -> [`RowEncoder`] -> bytes; a value on its way in goes through
 //! [`ColumnParser`], whether it is a Bind parameter, a COPY field or a line of a csv file.
 
+mod abbreviations;
 pub mod copy;
 pub mod datetime;
 pub mod decode;

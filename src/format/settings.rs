@@ -1,5 +1,6 @@
 //! The session settings that change how a value is written or read.
 
+use super::abbreviations::abbreviation;
 use super::datetime::days_from_civil;
 use chrono::{DateTime, Datelike, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::{OffsetName, Tz};
@@ -93,13 +94,16 @@ impl SessionZone {
                 (m, s) => format!("{sign}{:02}:{m:02}:{s:02}", abs / 3600),
             }
         };
-        // The second half is POSIX, where west is positive and the plus sign is left out.
-        let posix = name(-seconds_east);
-        let posix = posix.strip_prefix('+').unwrap_or(&posix);
+        // The second half is POSIX, where west is positive.
+        let posix = match seconds_east {
+            0 => "-00".to_owned(),
+            east => name(-east),
+        };
         Self { name: format!("<{}>{posix}", name(seconds_east)), rule: Rule::Fixed(seconds_east) }
     }
 
-    /// Reads what SET TIME ZONE takes: a name in any case, or a number of hours east of UTC.
+    /// Reads what SET TIME ZONE takes: a name in any case, a number of hours east of UTC, or letters and hours
+    /// west of it, as POSIX has them: `UTC+3`, `+03:00`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -108,7 +112,7 @@ impl SessionZone {
             return within.then(|| Self::fixed((hours * 3600.0).round() as i32));
         }
         if let Some((_, posix)) = text.strip_prefix('<').and_then(|t| t.split_once('>')) {
-            return Self::from_posix(posix);
+            return Self::from_posix(posix).map(Self::fixed);
         }
         if text.eq_ignore_ascii_case("utc") {
             return Some(Self::utc());
@@ -119,20 +123,49 @@ impl SessionZone {
         if let Ok(tz) = text.parse::<Tz>() {
             return Some(Self::named(tz));
         }
-        chrono_tz::TZ_VARIANTS
-            .iter()
-            .find(|tz| tz.name().eq_ignore_ascii_case(text))
-            .map(|tz| Self::named(*tz))
+        let same = |tz: &&Tz| tz.name().eq_ignore_ascii_case(text);
+        match chrono_tz::TZ_VARIANTS.iter().find(same) {
+            Some(tz) => Some(Self::named(*tz)),
+            None => Self::posix(text),
+        }
     }
 
-    /// What [`SessionZone::fixed`] writes behind the name: hours, minutes, seconds west of UTC.
-    fn from_posix(text: &str) -> Option<Self> {
+    /// Reads the zone of AT TIME ZONE: there abbreviations such as `PST` have a meaning too, and a number alone is
+    /// west of UTC, as in POSIX.
+    #[must_use]
+    pub fn at(text: &str) -> Option<Self> {
+        if let Some(seconds) = abbreviation(text) {
+            return Some(if seconds == 0 { Self::utc() } else { Self::fixed(seconds) });
+        }
+        if let Some(zone) = Self::posix(text) {
+            return Some(zone);
+        }
+        // A number that is no POSIX offset would be taken for hours east of UTC.
+        if text.trim().parse::<f64>().is_ok() { None } else { Self::parse(text) }
+    }
+
+    /// Letters, if any, and a constant distance west of UTC: `UTC+3`, `-05:30`.
+    fn posix(text: &str) -> Option<Self> {
+        let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let seconds = Self::from_posix(&text[letters..])?;
+        if letters == 0 {
+            // Others would read such a name as east of UTC.
+            return Some(Self::fixed(seconds));
+        }
+        Some(Self { name: text.to_ascii_uppercase(), rule: Rule::Fixed(seconds) })
+    }
+
+    /// Seconds east of UTC from `[+|-]hours[:minutes[:seconds]]` west of it.
+    fn from_posix(text: &str) -> Option<i32> {
         let (sign, digits) = match text.strip_prefix('-') {
             Some(digits) => (1, digits),
-            None => (-1, text),
+            None => (-1, text.strip_prefix('+').unwrap_or(text)),
         };
-        let parts: Option<Vec<i32>> = digits.split(':').map(|part| part.parse().ok()).collect();
-        let parts = parts?;
+        let number = |part: &str| match part.bytes().all(|b| b.is_ascii_digit()) {
+            true => part.parse::<i32>().ok(),
+            false => None,
+        };
+        let parts = digits.split(':').map(number).collect::<Option<Vec<i32>>>()?;
         // As many hours as a week has, as in PostgreSQL.
         let [hours, rest @ ..] = parts.as_slice() else { return None };
         if !(0..168).contains(hours) || rest.iter().any(|part| !(0..60).contains(part)) {
@@ -144,7 +177,7 @@ impl SessionZone {
             [h, m, s] => h * 3600 + m * 60 + s,
             _ => return None,
         };
-        Some(Self::fixed(sign * seconds))
+        Some(sign * seconds)
     }
 
     /// The name that SHOW TimeZone answers.
@@ -180,7 +213,11 @@ impl SessionZone {
         match self.rule {
             Rule::Fixed(_) => match self.name.strip_prefix('<').and_then(|n| n.split_once('>')) {
                 Some((name, _)) => name.to_owned(),
-                None => self.name.rsplit('/').next().unwrap_or_default().to_owned(),
+                None => {
+                    let name = self.name.rsplit('/').next().unwrap_or_default();
+                    let letters = name.find(|c: char| !c.is_ascii_alphabetic());
+                    name[..letters.unwrap_or(name.len())].to_owned()
+                }
             },
             Rule::Named(tz) => {
                 let utc = clamped(utc_seconds);

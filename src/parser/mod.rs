@@ -8,6 +8,7 @@
 mod clauses;
 mod cursor;
 mod dialect;
+mod like;
 mod rewrite;
 mod tokens;
 
@@ -16,5 +17,6 @@ pub use clauses::{
 };
 pub use cursor::Cursor;
 pub use dialect::CenoteDialect;
+pub use like::{constant_text, with_backslash};
 pub use rewrite::{DEFAULTS_MARKER, NOTHING_MARKER, STAR_MARKER, rewrite_tokens};
 pub use tokens::{Script, TokenSlice};

@@ -7,6 +7,8 @@
 //! | `unnest(a) WITH ORDINALITY u` | `unnest(a, generate_series(1, cardinality(a))) AS u(u, ordinality)` |
 //! | `generate_series(a, t.b)` | `unnest(generate_series(a, t.b))`, of any type and of the tables before it |
 //! | `LATERAL unnest(t.a)` | `unnest(t.a)` |
+//! | `regexp_split_to_table(a, b)` | `unnest(regexp_split_to_array(a, b))` |
+//! | `generate_subscripts(a, 1)` | `unnest(generate_series(1, cardinality(a)))` |
 //!
 //! A series whose bounds are integers is one of integers: DataFusion's table function has bigint alone.
 
@@ -16,7 +18,7 @@ use crate::catalog::SqlType;
 use crate::parser::{fold_ident, object_name};
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, TableAlias, TableAliasColumnDef, TableFactor,
-    UnaryOperator, Value,
+    TableFunctionArgs, UnaryOperator, Value,
 };
 use sqlparser::tokenizer::Span;
 
@@ -24,8 +26,45 @@ const SERIES: &str = "generate_series";
 /// What the table function is called inside of its replacement.
 const WIDE: &str = "__cenote_series";
 
+/// The array whose elements a function gives as rows, by the function's name.
+pub(super) fn array_of_rows(name: &str, arguments: &[FunctionArg]) -> Option<Expr> {
+    let mut arguments = expressions(arguments)?;
+    match (name, arguments.as_slice()) {
+        ("regexp_split_to_table", _) => {
+            Some(call("regexp_split_to_array", arguments, Span::empty()))
+        }
+        ("generate_subscripts", [_, dimension]) if whole(dimension) == Some(1) => {
+            let length = call("cardinality", vec![arguments.swap_remove(0)], Span::empty());
+            let one = Expr::value(Value::Number("1".into(), false));
+            let bounds = vec![super::literals::integer(one), super::literals::integer(length)];
+            Some(call(SERIES, bounds, Span::empty()))
+        }
+        _ => None,
+    }
+}
+
+/// Rows of the elements of an array, in the place of a function that is called so.
+fn as_elements(factor: &mut TableFactor) {
+    let (TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), .. }
+    | TableFactor::Function { name, args, .. }) = &*factor
+    else {
+        return;
+    };
+    let name = object_name(name);
+    let [function] = name.as_slice() else { return };
+    let Some(array) = array_of_rows(function, args) else { return };
+    if let TableFactor::Table { alias, with_ordinality, .. }
+    | TableFactor::Function { alias, with_ordinality, .. } = factor
+    {
+        let (mut alias, with_ordinality) = (alias.take(), *with_ordinality);
+        name_column(&mut alias, function);
+        *factor = unnest(vec![array], alias, with_ordinality);
+    }
+}
+
 /// Rewrites a factor, if it is one of these functions.
 pub(super) fn name_columns(factor: &mut TableFactor) {
+    as_elements(factor);
     if let TableFactor::Function { name, args, with_ordinality, alias, .. } = factor
         && let Some(arguments) = expressions(args)
     {

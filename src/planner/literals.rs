@@ -5,6 +5,7 @@ use super::rewrite::Failure;
 use crate::catalog::SqlType;
 use crate::error::Error;
 use crate::format::{EncodeSettings, parse_text, text_value};
+use crate::sqlstate::SqlState;
 use sqlparser::ast::{
     Array, BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Spanned, UnaryOperator, Value,
@@ -26,6 +27,11 @@ pub(super) fn rewrite(expr: &Expr, reading: &EncodeSettings) -> Result<Option<Ex
         Expr::Function(function) => {
             refuse(function)?;
             return Ok(call(function));
+        }
+        Expr::Like { any: false, escape_char: Some(_), .. }
+        | Expr::ILike { any: false, escape_char: Some(_), .. } => return unescaped(expr),
+        Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
+            return Ok(overlaps(left, right));
         }
         Expr::UnaryOp { op, expr } => return Ok(unary(*op, expr)),
         Expr::Array(array) => return bytes(array, reading),
@@ -96,6 +102,49 @@ fn cast(expr: Expr, data_type: DataType) -> Expr {
     }
 }
 
+/// `x LIKE p ESCAPE c` with the pattern as the backslash would escape it, which needs no ESCAPE.
+fn unescaped(like: &Expr) -> Result<Option<Expr>, Failure> {
+    let mut like = like.clone();
+    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) =
+        &mut like
+    else {
+        return Ok(None);
+    };
+    let Some(escape) = escape_char.take() else { return Ok(None) };
+    let Value::SingleQuotedString(character) = &escape.value else { return Ok(None) };
+    let character = one_escape(character).map_err(|e| fail(e, escape.span))?;
+    **pattern = match crate::parser::constant_text(pattern) {
+        Some(text) => {
+            let plain = crate::parser::with_backslash(&text, character);
+            Expr::value(Value::SingleQuotedString(plain))
+        }
+        None => {
+            let text = cast(pattern.as_ref().clone(), DataType::Text);
+            let arguments = vec![text, Expr::Value(escape)];
+            super::rewrite::call("like_pattern", arguments, Span::empty())
+        }
+    };
+    Ok(Some(like))
+}
+
+/// The escape character that a text names; an empty one names none.
+///
+/// # Errors
+/// If the text has more than one character.
+pub(super) fn one_escape(text: &str) -> Result<Option<char>, Error> {
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (escape, None) => Ok(escape),
+        _ => Err(Error::new(SqlState::InvalidParameterValue, "invalid escape string")
+            .hint("Escape string must be empty or one character.")),
+    }
+}
+
+/// A value as integer.
+pub(super) fn integer(expr: Expr) -> Expr {
+    cast(expr, DataType::Integer(None))
+}
+
 /// A value as bigint.
 pub(super) fn bigint(expr: Expr) -> Expr {
     cast(expr, DataType::BigInt(None))
@@ -112,6 +161,31 @@ fn unary(operator: UnaryOperator, operand: &Expr) -> Option<Expr> {
         _ => return None,
     };
     Some(super::rewrite::call(name, vec![operand], Span::empty()))
+}
+
+/// `(a, b) OVERLAPS (c, d)`: periods that have a time in common, the end of a longer one not being part of it.
+fn overlaps(left: &Expr, right: &Expr) -> Option<Expr> {
+    let ((a, b), (c, d)) = (period(left)?, period(right)?);
+    let text =
+        format!("(CASE WHEN {a} = {c} THEN true WHEN {a} > {c} THEN {a} < {d} ELSE {c} < {b} END)");
+    ast::parse_expression(&text).ok()
+}
+
+/// The first and the last of two times in either order, or of a time and how long it goes on.
+fn period(pair: &Expr) -> Option<(String, String)> {
+    let Expr::Tuple(parts) = pair else { return None };
+    let [start, end] = parts.as_slice() else { return None };
+    let is_interval = match end {
+        Expr::Interval(_) => true,
+        Expr::Cast { data_type, .. } => matches!(data_type, DataType::Interval { .. }),
+        Expr::TypedString(typed) => matches!(typed.data_type, DataType::Interval { .. }),
+        _ => false,
+    };
+    let end = match is_interval {
+        true => format!("(({start}) + ({end}))"),
+        false => format!("({end})"),
+    };
+    Some((format!("least(({start}), {end})"), format!("greatest(({start}), {end})")))
 }
 
 /// `substring(text FROM 'pattern')`: what the first parentheses of the pattern match, or all of it.
@@ -175,25 +249,56 @@ fn literal(
     }))
 }
 
-/// `1e300` is no decimal that fits 38 digits: a number with an exponent is double precision.
+/// The digits behind the point that a power of ten may have to be exact as a float.
+const EXACT_SCALE: usize = 22;
+
+/// A number with an exponent is a numeric. One that does not fit 38 digits is double precision, as is one whose
+/// scale is so large that a double precision number made of the numeric would not be the nearest.
 fn exponent(value: &Value) -> Option<Expr> {
-    let Value::Number(digits, _) = value else { return None };
-    digits.contains(['e', 'E']).then(|| Expr::Cast {
-        kind: sqlparser::ast::CastKind::Cast,
-        expr: Box::new(Expr::value(Value::SingleQuotedString(digits.clone()))),
-        data_type: DataType::DoublePrecision,
-        array: false,
-        format: None,
+    let Value::Number(written, _) = value else { return None };
+    let (mantissa, power) = written.split_once(['e', 'E'])?;
+    Some(match without_exponent(mantissa, power) {
+        Some(plain) if plain.contains('.') => Expr::value(Value::Number(plain, false)),
+        Some(plain) => whole_numeric(plain),
+        None => {
+            cast(Expr::value(Value::SingleQuotedString(written.clone())), DataType::DoublePrecision)
+        }
     })
+}
+
+/// `1.50`, `1` as `15.0`: all digits that are written stay.
+fn without_exponent(mantissa: &str, power: &str) -> Option<String> {
+    let power = power.parse::<i64>().ok().filter(|power| power.abs() <= 76)?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = format!("{whole}{fraction}");
+    if digits.is_empty() || digits.len() > 76 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let behind = i64::try_from(fraction.len()).ok()? - power;
+    let scale = usize::try_from(behind).unwrap_or(0);
+    digits.extend(std::iter::repeat_n('0', usize::try_from(-behind).unwrap_or(0)));
+    let significant = digits.trim_start_matches('0');
+    if significant.len().max(scale) > 38 || scale > EXACT_SCALE {
+        return None;
+    }
+    let width = scale + 1;
+    let padded = format!("{significant:0>width$}");
+    let (whole, fraction) = padded.split_at(padded.len() - scale);
+    Some(if scale == 0 { whole.to_owned() } else { format!("{whole}.{fraction}") })
+}
+
+/// Digits as a numeric without a fraction.
+fn whole_numeric(digits: String) -> Expr {
+    let precision = u64::try_from(digits.len()).unwrap_or(38);
+    let numeric = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, 0));
+    cast(Expr::value(Value::SingleQuotedString(digits)), numeric)
 }
 
 /// A whole number beyond bigint is a numeric.
 fn large(value: &Value) -> Option<Expr> {
     let Value::Number(digits, _) = value else { return None };
     let is_large = digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<i64>().is_err();
-    let precision = u64::try_from(digits.len()).ok().filter(|n| is_large && *n <= 38)?;
-    let numeric = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, 0));
-    Some(cast(Expr::value(Value::SingleQuotedString(digits.clone())), numeric))
+    (is_large && digits.len() <= 38).then(|| whole_numeric(digits.clone()))
 }
 
 /// The least bigint: its digits alone are beyond bigint.
@@ -220,6 +325,30 @@ fn call(function: &Function) -> Option<Expr> {
             op: BinaryOperator::Modulo,
             right: Box::new(Expr::Nested(Box::new(argument(1)?))),
         }))),
+        ("ceiling", 1) => Some(super::rewrite::call("ceil", vec![argument(0)?], function.span())),
+        ("date", 1) => Some(cast(argument(0)?, DataType::Date)),
+        ("timezone", 2) => {
+            let (zone, time) = (Box::new(argument(0)?), Box::new(argument(1)?));
+            Some(Expr::AtTimeZone { timestamp: time, time_zone: zone })
+        }
+        // Cut by the clocks of another zone.
+        ("date_trunc", 3) => {
+            let (unit, time, zone) = (argument(0)?, argument(1)?, argument(2)?);
+            let local = format!("CAST(({time}) AS timestamptz) AT TIME ZONE {zone}");
+            ast::parse_expression(&format!("date_trunc({unit}, {local}) AT TIME ZONE {zone}")).ok()
+        }
+        ("encode", 2) if super::rewrite::argument_text(&list.args[1])?.0 == "escape" => {
+            Some(super::rewrite::call("bytea_escape", vec![argument(0)?], function.span()))
+        }
+        // From a character on: what stands before it stays.
+        ("regexp_replace", 4) if is_place(&argument(3)?) => {
+            let (text, start) = (argument(0)?, argument(3)?);
+            let (pattern, with) = (argument(1)?, argument(2)?);
+            ast::parse_expression(&format!(
+                "(left(({text}), {start} - 1) || regexp_replace(substr(({text}), {start}), {pattern}, {with}))"
+            ))
+            .ok()
+        }
         ("transaction_timestamp" | "statement_timestamp", 0) => {
             Some(super::rewrite::call("now", Vec::new(), function.span()))
         }
@@ -280,6 +409,12 @@ fn call(function: &Function) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// A whole number above zero.
+fn is_place(expr: &Expr) -> bool {
+    let Expr::Value(value) = expr else { return false };
+    matches!(&value.value, Value::Number(digits, _) if digits.parse::<u32>().is_ok_and(|n| n > 0))
 }
 
 /// The seven arguments of `make_interval`, those that are not there being 0.

@@ -5,8 +5,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
 use sqlparser::ast::{
-    Expr, Function, FunctionArguments, Ident, ObjectNamePart, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SetExpr, TrimWhereField,
+    BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectNamePart, OrderBy, OrderByKind,
+    Query, Select, SelectItem, SetExpr, TrimWhereField,
 };
 use std::collections::HashSet;
 
@@ -75,6 +75,8 @@ fn name_select(select: &mut Select, top_level: bool) {
                     Some(name) => name.clone(),
                     None => expression_name(expr),
                 };
+                // Looks like a column, and becomes a call that has brackets in its name.
+                let plain = plain.filter(|_| !is_current_schema(expr));
                 // A plain column keeps its qualifier; it is renamed only where names would clash.
                 let clashes =
                     !taken.insert(name.clone()) || twice.contains(&name) || (wildcard && top_level);
@@ -96,6 +98,11 @@ fn name_select(select: &mut Select, top_level: bool) {
             _ => {}
         }
     }
+}
+
+fn is_current_schema(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("current_schema"))
 }
 
 /// The names that stand more than once in a select list.
@@ -177,6 +184,7 @@ fn figure(expr: &Expr) -> Option<(String, Strength)> {
         Expr::Ceil { .. } => strong("ceil"),
         Expr::Floor { .. } => strong("floor"),
         Expr::AtTimeZone { .. } => strong("timezone"),
+        Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => strong("overlaps"),
         Expr::Interval(_) => weak("interval".into()),
         Expr::Value(v) if matches!(v.value, sqlparser::ast::Value::Boolean(_)) => {
             weak("bool".into())

@@ -284,6 +284,13 @@ impl Rewriter<'_> {
             self.out.parameters.entry(number).or_insert_with(|| sql_type.arrow());
             self.casts.entry(number).or_insert_with(|| data_type.clone());
         }
+        if let Expr::Like { pattern, escape_char: Some(_), .. }
+        | Expr::ILike { pattern, escape_char: Some(_), .. } = &*expr
+            && let Some(number) = placeholder(pattern)
+        {
+            let text = arrow::datatypes::DataType::Utf8View;
+            self.out.parameters.entry(number).or_insert(text);
+        }
         match expr {
             Expr::Function(function) if is_model_scalar(&function.name) => {
                 *expr = self.model_call(function)?;

@@ -19,7 +19,7 @@
 //! | `sum(i::integer), sum(i::bigint)` | casts with a mark: DataFusion's names leave casts out |
 
 use super::ast;
-use super::from_functions::is_integer;
+use super::from_functions::{array_of_rows, is_integer};
 use crate::catalog::SqlType;
 use crate::error::{Error, Result};
 use crate::format::{EncodeSettings, parse_text};
@@ -291,6 +291,13 @@ fn as_value(expr: &mut Expr) {
         Expr::Function(function) if is_called(function, "generate_series") => {
             let series = Expr::Function(function.clone());
             *expr = super::rewrite::call("unnest", vec![series], Span::empty());
+        }
+        Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) => {
+            if let [name] = object_name(name).as_slice()
+                && let Some(array) = array_of_rows(name, &list.args)
+            {
+                *expr = super::rewrite::call("unnest", vec![array], Span::empty());
+            }
         }
         _ => {}
     }

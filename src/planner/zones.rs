@@ -44,6 +44,9 @@ pub(super) fn at_time_zone(expr: Expr, schema: &dyn ExprSchema) -> Expr {
             let DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)) = field.data_type() else {
                 return Expr::Cast(Cast { expr: inner, field });
             };
+            // The name under which the zone is known to sessions too: there `+03` means another one.
+            let known = SessionZone::at(zone);
+            let zone: &str = known.as_ref().map_or(&**zone, |known| known.name());
             match inner.get_type(schema) {
                 Ok(t) if is_instant(&t) => to_local(*inner, zone),
                 _ => to_instant(cast(*inner, LOCAL), zone),

@@ -66,8 +66,11 @@ impl AggregateUDFImpl for OrderedChoice {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let item = Field::new_list_field(args.input_fields[0].data_type().clone(), true);
-        let name = format_state_name(args.name, "values");
-        Ok(vec![Arc::new(Field::new(name, DataType::List(Arc::new(item)), true))])
+        let name = |part| format_state_name(args.name, part);
+        Ok(vec![
+            Arc::new(Field::new(name("values"), DataType::List(Arc::new(item)), true)),
+            Arc::new(Field::new(name("fraction"), DataType::Float64, true)),
+        ])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -109,18 +112,26 @@ impl Values {
         }
         Ok(())
     }
+
+    /// Notes the fraction, which is the same in all rows; a state without rows has none.
+    fn note_fraction(&mut self, fractions: &ArrayRef) -> Result<()> {
+        let fractions = arrow::compute::cast(fractions, &DataType::Float64)?;
+        let known = fractions.as_primitive::<Float64Type>().iter().flatten().next();
+        self.fraction = known.or(self.fraction);
+        Ok(())
+    }
 }
 
 impl Accumulator for Values {
     fn update_batch(&mut self, batch: &[ArrayRef]) -> Result<()> {
         if let Some(fractions) = batch.get(1) {
-            let fractions = arrow::compute::cast(fractions, &DataType::Float64)?;
-            self.fraction = fractions.as_primitive::<Float64Type>().iter().next().flatten();
+            self.note_fraction(fractions)?;
         }
         self.add(&batch[0])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.note_fraction(&states[1])?;
         for values in states[0].as_list::<i32>().iter().flatten() {
             self.add(&values)?;
         }
@@ -133,7 +144,8 @@ impl Accumulator for Values {
             true => arrow::array::new_empty_array(&self.data_type),
             false => ScalarValue::iter_to_array(values)?,
         };
-        Ok(vec![SingleRowListArrayBuilder::new(array).build_list_scalar()])
+        let values = SingleRowListArrayBuilder::new(array).build_list_scalar();
+        Ok(vec![values, ScalarValue::Float64(self.fraction)])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {

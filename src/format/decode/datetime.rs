@@ -42,6 +42,8 @@ pub(super) enum Fault {
     /// An offset beyond 16 hours.
     Displacement,
     UnknownZone(String),
+    /// `infinity`, which these types do not hold.
+    Infinite,
 }
 
 impl Fault {
@@ -62,6 +64,10 @@ impl Fault {
             Self::UnknownZone(zone) => Error::new(
                 SqlState::InvalidParameterValue,
                 format!("time zone \"{zone}\" not recognized"),
+            ),
+            Self::Infinite => Error::unsupported(
+                format_args!("an infinite value of type {type_name}"),
+                "Use NULL for an end that is open, or a time far away such as 9999-12-31.",
             ),
         }
     }

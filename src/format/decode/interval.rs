@@ -174,7 +174,20 @@ fn split_number(word: &str) -> (&str, &str) {
     word.split_at(end)
 }
 
+/// Words with one space between them; a sign that stands alone belongs to the number behind it.
+fn with_signs(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    for word in text.split_ascii_whitespace() {
+        joined.push_str(word);
+        if !matches!(word, "+" | "-") {
+            joined.push(' ');
+        }
+    }
+    joined
+}
+
 fn parse_words(text: &str) -> Result<Parts, Fault> {
+    let text = with_signs(text);
     let mut parts = Parts::default();
     let mut seen = Vec::new();
     let mut any = false;

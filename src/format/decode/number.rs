@@ -224,13 +224,19 @@ pub(super) fn parse_decimal_natural(text: &str) -> Result<(i128, u8, i8)> {
 fn no_decimal(text: &str, precision: u8, scale: i8) -> Error {
     let word = trim(text);
     let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
-    let what = match unsigned.to_ascii_lowercase().as_str() {
-        "nan" if unsigned.len() == word.len() => "NaN",
-        "inf" | "infinity" => "an infinite value",
-        _ => return invalid_syntax("numeric", text),
+    let unsupported = |what: &str| {
+        Error::unsupported(format_args!("{what} of type numeric"), "Use double precision.")
     };
-    Error::new(SqlState::NumericValueOutOfRange, "numeric field overflow")
-        .detail(format!("A field with precision {precision}, scale {scale} cannot hold {what}."))
+    match unsigned.to_ascii_lowercase().as_str() {
+        "nan" if unsigned.len() == word.len() => unsupported("NaN"),
+        "inf" | "infinity" if precision == 38 => unsupported("an infinite value"),
+        "inf" | "infinity" => {
+            Error::new(SqlState::NumericValueOutOfRange, "numeric field overflow").detail(format!(
+                "A field with precision {precision}, scale {scale} cannot hold an infinite value."
+            ))
+        }
+        _ => invalid_syntax("numeric", text),
+    }
 }
 
 /// 22003 for a numeric that has too many digits before the point.

@@ -2,6 +2,7 @@
 
 use super::datetime::time_micros;
 use super::datetime::{Fault, Moment, Zone, checked_days, fraction_micros, parse_offset};
+use crate::format::abbreviations::abbreviation;
 use crate::format::settings::{DateOrder, SessionZone};
 
 const MONTHS: [&str; 12] = [
@@ -21,32 +22,6 @@ const MONTHS: [&str; 12] = [
 
 const DAYS: [&str; 7] =
     ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-
-/// Abbreviations of PostgreSQL's default set that people write, in hours east of UTC.
-const ABBREVIATIONS: [(&str, i32); 22] = [
-    ("utc", 0),
-    ("gmt", 0),
-    ("ut", 0),
-    ("z", 0),
-    ("zulu", 0),
-    ("wet", 0),
-    ("west", 1),
-    ("bst", 1),
-    ("cet", 1),
-    ("cest", 2),
-    ("eet", 2),
-    ("eest", 3),
-    ("msk", 3),
-    ("jst", 9),
-    ("est", -5),
-    ("edt", -4),
-    ("cst", -6),
-    ("cdt", -5),
-    ("mst", -7),
-    ("mdt", -6),
-    ("pst", -8),
-    ("pdt", -7),
-];
 
 /// Whether the word is the name or its first letters, three at least.
 fn names(word: &str, full: &str) -> bool {
@@ -145,7 +120,7 @@ impl Words {
                 self.moment.time = Some(0);
                 self.moment.zone = Some(Zone::Offset(0));
             }
-            "infinity" | "-infinity" | "+infinity" => return Err(Fault::Range),
+            "infinity" | "-infinity" | "+infinity" => return Err(Fault::Infinite),
             _ if self.month.is_none() && month_of(&lower).is_some() => {
                 self.month = month_of(&lower);
             }
@@ -162,8 +137,8 @@ impl Words {
     fn take_zone(&mut self, word: &str) -> Result<(), Fault> {
         let zone = match parse_offset(word.as_bytes()) {
             Some(offset) => Zone::Offset(offset?),
-            None => match ABBREVIATIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
-                Some((_, hours)) => Zone::Offset(hours * 3600),
+            None => match abbreviation(word) {
+                Some(seconds) => Zone::Offset(seconds),
                 None if word.contains('/') => match SessionZone::parse(word) {
                     Some(zone) => Zone::Named(zone),
                     None => return Err(Fault::UnknownZone(word.to_ascii_lowercase())),

@@ -111,6 +111,14 @@ fn zones_are_found_in_any_case_and_by_hours() {
     assert_eq!(SessionZone::parse("utc").unwrap().name(), "UTC");
     let five = SessionZone::parse("5.5").unwrap();
     assert_eq!((five.name(), five.offset_at(0)), ("<+05:30>-05:30", 19_800));
-    assert_eq!(SessionZone::parse("-3").unwrap().name(), "<-03>03");
+    assert_eq!(SessionZone::parse("-3").unwrap().name(), "<-03>+03");
+    assert_eq!(SessionZone::parse("<-03>+03").unwrap().offset_at(0), -10_800);
+    assert_eq!(SessionZone::parse("0").unwrap().name(), "<+00>-00");
+    let posix = SessionZone::parse("utc+3").unwrap();
+    assert_eq!((posix.name(), posix.offset_at(0)), ("UTC+3", -10_800));
+    assert_eq!(SessionZone::parse("+3").unwrap().offset_at(0), 10_800);
+    assert_eq!(SessionZone::at("+03").unwrap().offset_at(0), -10_800);
+    assert_eq!(SessionZone::at("pst").unwrap().offset_at(0), -28_800);
+    assert!(SessionZone::parse("PST").is_none() && SessionZone::at("3.5").is_none());
     assert!(SessionZone::parse("Mars/Olympus").is_none());
 }

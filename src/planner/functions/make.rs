@@ -157,7 +157,7 @@ fn make_timestamptz(arrays: &[ArrayRef], args: &ScalarFunctionArgs) -> Result<Ar
         .map(|(local, name)| {
             let Some(local) = local else { return Ok(None) };
             let named = name.map(|name| {
-                SessionZone::parse(name).ok_or_else(|| {
+                named_zone(name).ok_or_else(|| {
                     let message = format!("time zone \"{name}\" not recognized");
                     Error::new(SqlState::InvalidParameterValue, message)
                 })
@@ -168,6 +168,15 @@ fn make_timestamptz(arrays: &[ArrayRef], args: &ScalarFunctionArgs) -> Result<Ar
         })
         .collect::<Result<_, Error>>()?;
     Ok(Arc::new(instants.with_timezone(UTC)))
+}
+
+/// A zone by its name; a number with a sign is east of UTC here.
+fn named_zone(name: &str) -> Option<SessionZone> {
+    let zone = SessionZone::at(name)?;
+    match zone.constant() {
+        Some(west) if name.starts_with(['+', '-']) => Some(SessionZone::fixed(-west)),
+        _ => Some(zone),
+    }
 }
 
 fn make_interval(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {

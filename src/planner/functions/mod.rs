@@ -5,7 +5,9 @@
 //! - `template` writes and reads values by PostgreSQL's templates.
 //! - `operators` gives operators their meaning where operands have types that DataFusion refuses.
 
+mod bytes;
 mod choices;
+mod degrees;
 mod division;
 mod interval;
 mod make;
@@ -13,6 +15,7 @@ mod math;
 mod operators;
 mod overrides;
 mod plain;
+mod regexp;
 mod scalars;
 mod series;
 mod single;
@@ -54,17 +57,24 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
         text::length(),
         text::octet_length(),
         text::similar_pattern(),
+        text::like_pattern(),
         text::same(),
         time::extract(),
         trunc::date_trunc(),
+        regexp::split(),
         math::div(),
         make::clock_timestamp(),
         series::generate_series(),
     ] {
         state.register_udf(function)?;
     }
-    for function in
-        template::all().into_iter().chain(span::all()).chain(make::all()).chain(scalars::all())
+    for function in template::all()
+        .into_iter()
+        .chain(span::all())
+        .chain(make::all())
+        .chain(scalars::all())
+        .chain(bytes::all())
+        .chain(degrees::all())
     {
         state.register_udf(function)?;
     }

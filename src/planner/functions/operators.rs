@@ -1,12 +1,15 @@
 //! Operators over types that DataFusion refuses, or gives another meaning.
 
 use super::interval::{interval_divide, interval_key, interval_multiply};
+use super::overrides::{ACROSS_LINES, across_lines};
 use super::text::bytea_concat;
 use crate::catalog::SqlType;
 use crate::planner::ast::is_comparison;
 use crate::planner::types::written_type;
 use arrow::datatypes::{DataType, Field, IntervalUnit};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::functions::string::starts_with;
+use datafusion::functions_nested::array_has::array_has_any_udf;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
@@ -23,6 +26,10 @@ fn call(function: Arc<ScalarUDF>, arguments: Vec<Expr>) -> Expr {
 
 fn is_interval(t: &DataType) -> bool {
     matches!(t, DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Duration(_))
+}
+
+fn is_array(t: &DataType) -> bool {
+    matches!(t, DataType::List(_))
 }
 
 /// An untyped literal beside an operator is read as the type that the other side asks for.
@@ -72,6 +79,26 @@ fn as_factor(expr: &mut Expr) {
     }
 }
 
+/// A pattern whose `.` matches the ends of lines too, as in PostgreSQL.
+fn pattern_across_lines(mut pattern: Expr, schema: &DFSchema) -> Expr {
+    let literal = |text: String| Expr::Literal(ScalarValue::Utf8(Some(text)), None);
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) =
+        &pattern
+    {
+        return literal(across_lines(text));
+    }
+    if let Expr::Placeholder(parameter) = &mut pattern
+        && parameter.field.as_ref().is_none_or(|f| f.data_type().is_null())
+    {
+        parameter.field = Some(Arc::new(Field::new("", DataType::Utf8View, true)));
+    }
+    if !pattern.get_type(schema).is_ok_and(|t| t.is_string()) {
+        return pattern;
+    }
+    let (left, right) = (Box::new(literal(ACROSS_LINES.to_owned())), Box::new(pattern));
+    Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right })
+}
+
 impl ExprPlanner for Operators {
     fn plan_binary_op(
         &self,
@@ -84,6 +111,12 @@ impl ExprPlanner for Operators {
                 as_factor(&mut raw.right);
             }
             BinaryOperator::Multiply if beside_interval(&raw.right) => as_factor(&mut raw.left),
+            BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch => {
+                raw.right = pattern_across_lines(raw.right, schema);
+            }
             _ => {}
         }
         read_beside(&mut raw.left, &raw.op, &raw.right, schema, false);
@@ -109,6 +142,18 @@ impl ExprPlanner for Operators {
                 let interval = DataType::Interval(IntervalUnit::MonthDayNano);
                 let (left, right) = (Box::new(raw.left), Box::new(cast(raw.right, interval)));
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right })
+            }
+            BinaryOperator::PGOverlap if is_array(&left) || is_array(&right) => {
+                // An untyped literal is read as an array of the other's type.
+                let (one, other) = match (is_array(&left), is_array(&right)) {
+                    (true, true) => (raw.left, raw.right),
+                    (true, false) => (raw.left, cast(raw.right, left)),
+                    (false, _) => (cast(raw.left, right), raw.right),
+                };
+                call(array_has_any_udf(), vec![one, other])
+            }
+            BinaryOperator::PGStartsWith if left.is_string() || right.is_string() => {
+                call(starts_with(), vec![raw.left, raw.right])
             }
             BinaryOperator::Multiply if is_interval(&left) && right.is_numeric() => {
                 call(interval_multiply(), vec![raw.left, raw.right])

@@ -27,9 +27,14 @@ enum Difference {
     Abs,
     /// The values that a function has an answer for.
     Domain(Domain),
-    /// A replacement in PostgreSQL's spelling.
+    /// A pattern in PostgreSQL's meaning.
+    Pattern,
+    /// A pattern, and a replacement in PostgreSQL's spelling.
     Replacement,
 }
+
+/// Before a pattern of the library underneath: `.` matches the ends of lines too, as in PostgreSQL.
+pub(super) const ACROSS_LINES: &str = "(?s)";
 
 /// A function of DataFusion's with a difference.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -59,6 +64,10 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         (math::acosh(), Difference::Domain(Domain::FromOne)),
         (string::chr(), Difference::Domain(Domain::Characters)),
         (regex::regexp_replace(), Difference::Replacement),
+        (regex::regexp_match(), Difference::Pattern),
+        (regex::regexp_like(), Difference::Pattern),
+        (regex::regexp_count(), Difference::Pattern),
+        (regex::regexp_instr(), Difference::Pattern),
     ]
     .into_iter()
     .map(|(inner, difference)| Arc::new(ScalarUDF::new_from_impl(Override { inner, difference })))
@@ -152,7 +161,11 @@ impl ScalarUDFImpl for Override {
             Difference::Power => check_power(&args)?,
             Difference::Abs => check_abs(&args)?,
             Difference::Domain(domain) => check_domain(&args, domain)?,
-            Difference::Replacement => translate_replacement(&mut args)?,
+            Difference::Pattern => respell(&mut args, 1, across_lines)?,
+            Difference::Replacement => {
+                respell(&mut args, 1, across_lines)?;
+                respell(&mut args, 2, replacement)?;
+            }
             Difference::Exp => return check_exp(&args, self.inner.invoke_with_args(args.clone())?),
         }
         self.inner.invoke_with_args(args)
@@ -174,14 +187,18 @@ impl Override {
     }
 }
 
-/// Gives the third argument the spelling of the library underneath.
-fn translate_replacement(args: &mut ScalarFunctionArgs) -> Result<()> {
-    let Some(argument) = args.args.get_mut(2) else { return Ok(()) };
+/// Gives an argument the spelling of the library underneath.
+fn respell(
+    args: &mut ScalarFunctionArgs,
+    place: usize,
+    spelling: fn(&str) -> String,
+) -> Result<()> {
+    let Some(argument) = args.args.get_mut(place) else { return Ok(()) };
     let wanted = argument.data_type();
     let is_scalar = matches!(argument, ColumnarValue::Scalar(_));
     let texts = argument.to_array(if is_scalar { 1 } else { args.number_rows })?;
     let texts = cast(&texts, &DataType::Utf8View)?;
-    let translated = texts.as_string_view().iter().map(|text| text.map(replacement));
+    let translated = texts.as_string_view().iter().map(|text| text.map(spelling));
     let translated: StringViewArray = translated.collect();
     let translated = cast(&translated, &wanted)?;
     *argument = match is_scalar {
@@ -189,6 +206,14 @@ fn translate_replacement(args: &mut ScalarFunctionArgs) -> Result<()> {
         false => ColumnarValue::Array(translated),
     };
     Ok(())
+}
+
+/// A pattern with that before it; behind its anchor, which DataFusion looks for at the very start.
+pub(super) fn across_lines(pattern: &str) -> String {
+    match pattern.strip_prefix('^') {
+        Some(rest) => format!("^{ACROSS_LINES}{rest}"),
+        None => format!("{ACROSS_LINES}{pattern}"),
+    }
 }
 
 /// PostgreSQL: `\1` to `\9` are groups, `\&` is the whole match, `\\` a backslash, and `$` itself.

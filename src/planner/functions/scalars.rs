@@ -18,13 +18,15 @@ use datafusion::logical_expr::{ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 use std::sync::Arc;
 
 /// The functions of this file.
-pub(super) fn all() -> [Arc<ScalarUDF>; 7] {
+pub(super) fn all() -> [Arc<ScalarUDF>; 9] {
     let text = |_: &ReturnFieldArgs<'_>| Ok(DataType::Utf8View);
     let number = |_: &ReturnFieldArgs<'_>| Ok(DataType::Int32);
     [
         Plain::udf("bitwise_not", 1, integer, bitwise_not),
         Plain::udf("to_hex", 1, |args| integer(args).map(|_| DataType::Utf8View), to_hex),
         Plain::udf("min_scale", 1, number, min_scale),
+        Plain::udf("scale", 1, number, |arrays, _| Ok(scale(&arrays[0]))),
+        Plain::udf("array_dims", 1, text, |arrays, _| Ok(array_dims(&arrays[0]))),
         Plain::udf("width_bucket", 4, number, width_bucket),
         Plain::udf(
             "rows_or_none",
@@ -116,6 +118,41 @@ fn min_scale(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {
     let scales: Int32Array =
         arrays[0].as_primitive::<Decimal128Type>().iter().map(|v| v.map(needed)).collect();
     Ok(Arc::new(scales))
+}
+
+/// The digits behind the point that a number has.
+fn scale(array: &ArrayRef) -> ArrayRef {
+    let digits = match array.data_type() {
+        DataType::Decimal128(_, scale) => i32::from(*scale),
+        _ => 0,
+    };
+    let is_null = |row: usize| array.data_type().is_null() || array.is_null(row);
+    let scales = (0..array.len()).map(|row| (!is_null(row)).then_some(digits));
+    Arc::new(scales.collect::<Int32Array>())
+}
+
+/// The bounds of each dimension as text: `[1:2][1:3]`.
+fn array_dims(array: &ArrayRef) -> ArrayRef {
+    let dims = |row| {
+        let lengths = lengths(array, row);
+        let shown: String = lengths.iter().map(|length| format!("[1:{length}]")).collect();
+        (!shown.is_empty()).then_some(shown)
+    };
+    Arc::new((0..array.len()).map(dims).collect::<StringViewArray>())
+}
+
+/// How many elements an array has in each dimension; none for NULL and for an empty one.
+fn lengths(array: &ArrayRef, row: usize) -> Vec<usize> {
+    let Some(lists) = array.as_list_opt::<i32>().filter(|lists| lists.is_valid(row)) else {
+        return Vec::new();
+    };
+    let elements = lists.value(row);
+    if elements.is_empty() {
+        return Vec::new();
+    }
+    let mut all = vec![elements.len()];
+    all.extend(lengths(&elements, 0));
+    all
 }
 
 fn wrong_bucket(message: &str) -> Error {

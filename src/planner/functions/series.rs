@@ -4,6 +4,7 @@ use super::interval::INTERVAL;
 use super::plain::over_arrays;
 use super::template::shown_type;
 use crate::error::Error;
+use crate::format::SessionZone;
 use crate::planner::zones::UTC;
 use crate::sqlstate::SqlState;
 use arrow::array::timezone::Tz;
@@ -188,9 +189,20 @@ fn integers<T: ArrowPrimitiveType>(
     Ok(list::<T>(listed::<T, T>(arrays, Some(one), sign, next)?, arrays[0].data_type()))
 }
 
+/// A session's zone in Arrow's spelling, which knows no POSIX.
+fn arrow_zone(session: &str) -> String {
+    match SessionZone::parse(session).and_then(|zone| zone.constant()) {
+        Some(seconds) => {
+            let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+            format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+        }
+        None => session.to_owned(),
+    }
+}
+
 fn times(arrays: &[ArrayRef], session: &str) -> Result<ArrayRef> {
     let zoned = matches!(arrays[0].data_type(), DataType::Timestamp(_, Some(_)));
-    let zone: Tz = if zoned { session } else { "+00:00" }.parse()?;
+    let zone: Tz = if zoned { arrow_zone(session) } else { "+00:00".to_owned() }.parse()?;
     let sign = |step: IntervalMonthDayNano| {
         const DAY_NANOS: i128 = 86_400_000_000_000;
         let days = i128::from(step.months) * 30 + i128::from(step.days);

@@ -3,6 +3,7 @@
 use super::plain::Plain;
 use crate::error::Error;
 use crate::format::{EncodeSettings, SessionZone, text_column};
+use crate::planner::literals::one_escape;
 use crate::sqlstate::SqlState;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, Int32Array, StringViewArray};
 use arrow::compute::cast;
@@ -86,24 +87,39 @@ fn concat(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {
 
 /// The regular expression of a pattern of SIMILAR TO; the second argument is the escape character.
 pub(super) fn similar_pattern() -> Arc<ScalarUDF> {
-    fn body(arrays: &[ArrayRef], _: &ScalarFunctionArgs) -> Result<ArrayRef> {
-        let patterns = cast(&arrays[0], &DataType::Utf8View)?;
-        let escapes = cast(&arrays[1], &DataType::Utf8View)?;
-        let rows = patterns.as_string_view().iter().zip(escapes.as_string_view());
-        let out: StringViewArray = rows
-            .map(|(pattern, escape)| {
-                let (Some(pattern), Some(escape)) = (pattern, escape) else { return Ok(None) };
-                let mut characters = escape.chars();
-                match (characters.next(), characters.next()) {
-                    (escape, None) => Ok(Some(regular_expression(pattern, escape))),
-                    _ => Err(Error::new(SqlState::InvalidParameterValue, "invalid escape string")
-                        .hint("Escape string must be empty or one character.")),
-                }
-            })
-            .collect::<Result<_, Error>>()?;
-        Ok(Arc::new(out))
-    }
-    Plain::udf("similar_to_regex", 2, |_| Ok(DataType::Utf8View), body)
+    Plain::udf(
+        "similar_to_regex",
+        2,
+        |_| Ok(DataType::Utf8View),
+        |arrays, _| escaped_patterns(arrays, regular_expression),
+    )
+}
+
+/// A pattern of LIKE as the backslash would escape it; the second argument is the escape character.
+pub(super) fn like_pattern() -> Arc<ScalarUDF> {
+    Plain::udf(
+        "like_pattern",
+        2,
+        |_| Ok(DataType::Utf8View),
+        |arrays, _| escaped_patterns(arrays, crate::parser::with_backslash),
+    )
+}
+
+/// Patterns in the first column, each with its escape character in the second, in another spelling.
+fn escaped_patterns(
+    arrays: &[ArrayRef],
+    respelled: fn(&str, Option<char>) -> String,
+) -> Result<ArrayRef> {
+    let patterns = cast(&arrays[0], &DataType::Utf8View)?;
+    let escapes = cast(&arrays[1], &DataType::Utf8View)?;
+    let rows = patterns.as_string_view().iter().zip(escapes.as_string_view());
+    let out: StringViewArray = rows
+        .map(|(pattern, escape)| {
+            let (Some(pattern), Some(escape)) = (pattern, escape) else { return Ok(None) };
+            Ok(Some(respelled(pattern, one_escape(escape)?)))
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(Arc::new(out))
 }
 
 fn regular_expression(pattern: &str, escape: Option<char>) -> String {

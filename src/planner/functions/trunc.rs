@@ -1,30 +1,76 @@
 //! `date_trunc` over all of PostgreSQL's range: DataFusion's goes through nanoseconds, which end in 2262.
 
-use super::plain::Plain;
+use super::interval::{INTERVAL, intervals};
+use super::plain::over_arrays;
 use crate::error::Error;
+use crate::planner::zones::UTC;
 use crate::sqlstate::SqlState;
-use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, IntervalMonthDayNanoArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, Datelike, NaiveDate};
-use datafusion::common::Result;
-use datafusion::logical_expr::{ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 use std::sync::Arc;
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-/// `date_trunc(unit, x)`: a timestamp, with a time zone if `x` has one.
+/// `date_trunc(unit, x)`: a timestamp, with a time zone if `x` has one or is a date, or an interval.
 pub(super) fn date_trunc() -> Arc<ScalarUDF> {
-    Plain::udf("date_trunc", 2, returns, body)
+    let signature = Signature::user_defined(Volatility::Immutable);
+    Arc::new(ScalarUDF::new_from_impl(Truncation { signature }))
 }
 
-fn returns(args: &ReturnFieldArgs<'_>) -> Result<DataType> {
-    Ok(match args.arg_fields[1].data_type() {
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Truncation {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Truncation {
+    fn name(&self) -> &str {
+        "date_trunc"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// A date begins at midnight in the session's zone.
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let [unit, time] = types else {
+            return plan_err!("date_trunc does not take {} arguments", types.len());
+        };
+        let time = match time {
+            DataType::Date32 | DataType::Date64 => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
+            }
+            other => other.clone(),
+        };
+        Ok(vec![unit.clone(), time])
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        result(types.get(1).unwrap_or(&DataType::Null))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        over_arrays(&args, |arrays, args| match args.return_field.data_type() {
+            DataType::Interval(_) => cut_intervals(arrays),
+            _ => body(arrays, args),
+        })
+    }
+}
+
+fn result(time: &DataType) -> Result<DataType> {
+    Ok(match time {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-        DataType::Null | DataType::Date32 | DataType::Utf8 | DataType::Utf8View => {
+        DataType::Null | DataType::Utf8 | DataType::Utf8View => {
             DataType::Timestamp(TimeUnit::Microsecond, None)
         }
+        DataType::Interval(_) | DataType::Duration(_) => INTERVAL,
         other => {
             let name = crate::catalog::SqlType::from_arrow(other)
                 .map_or_else(|_| other.to_string(), |t| t.to_string());
@@ -36,6 +82,43 @@ fn returns(args: &ReturnFieldArgs<'_>) -> Result<DataType> {
             .into());
         }
     })
+}
+
+/// Intervals without what is smaller than the unit.
+fn cut_intervals(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let units = cast(&arrays[0], &DataType::Utf8View)?;
+    let rows = units.as_string_view().iter().zip(intervals(&arrays[1])?);
+    let cut: IntervalMonthDayNanoArray = rows
+        .map(|(unit, interval)| match (unit, interval) {
+            (Some(unit), Some(interval)) => cut_interval(unit, interval).map(Some),
+            _ => Ok(None),
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(Arc::new(cut))
+}
+
+fn cut_interval(name: &str, interval: IntervalMonthDayNano) -> Result<IntervalMonthDayNano, Error> {
+    let IntervalMonthDayNano { months, days, nanoseconds } = interval;
+    let of_months = |unit: i32| Ok(IntervalMonthDayNano::new(months - months % unit, 0, 0));
+    let unit = Unit::named(name).map_err(|_| {
+        let message = format!("unit \"{name}\" not recognized for type interval");
+        Error::new(SqlState::InvalidParameterValue, message)
+    })?;
+    match unit {
+        Unit::Micros(DAY) => Ok(IntervalMonthDayNano::new(months, days, 0)),
+        Unit::Micros(micros) => {
+            let time = nanoseconds - nanoseconds % (micros * 1000);
+            Ok(IntervalMonthDayNano::new(months, days, time))
+        }
+        Unit::Week => {
+            let message = format!("unit \"{name}\" not supported for type interval");
+            Err(Error::new(SqlState::FeatureNotSupported, message)
+                .detail("Months usually have fractional weeks."))
+        }
+        Unit::Months(count) => of_months(count.cast_signed()),
+        Unit::Decade => of_months(120),
+        Unit::Years(count) => of_months(count * 12),
+    }
 }
 
 fn body(arrays: &[ArrayRef], args: &ScalarFunctionArgs) -> Result<ArrayRef> {

@@ -12,7 +12,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column as DfColumn;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit};
-use sqlparser::ast::{self, Expr, ObjectName, Query, SetExpr, TableObject, Value, With};
+use sqlparser::ast::{
+    self, Expr, ObjectName, Query, SetExpr, TableObject, UnaryOperator, Value, With,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -247,6 +249,10 @@ fn type_cells(query: &mut Query, table: &Table, places: &[usize]) -> Result<()> 
                     Value::Number(..) => to.is_floating(),
                     _ => false,
                 },
+                (Expr::UnaryOp { op: UnaryOperator::Minus, expr }, false) => {
+                    to.is_floating()
+                        && matches!(expr.as_ref(), Expr::Value(v) if matches!(v.value, Value::Number(..)))
+                }
                 (Expr::TypedString(_), false) => is_time,
                 (Expr::Value(v), true) => {
                     matches!(v.value, Value::Number(..) | Value::Boolean(_))

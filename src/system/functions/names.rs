@@ -8,6 +8,7 @@ use crate::system::System;
 use crate::system::objects::{Class, PG_CATALOG};
 use crate::system::rows::Cell;
 use crate::system::types;
+use arrow::datatypes::DataType;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -307,6 +308,9 @@ fn type_of(call: &Call<'_>) -> Result<Cell> {
     let marked = field.metadata().get(crate::format::PG_TYPE_KEY);
     if let Some(pg_type) = marked.and_then(|name| types::by_name(name)) {
         return Ok(types::format(pg_type.oid, -1).into());
+    }
+    if matches!(field.data_type(), DataType::Interval(_) | DataType::Duration(_)) {
+        return Ok("interval".to_owned().into());
     }
     let sql_type = crate::catalog::SqlType::from_arrow(field.data_type());
     Ok(sql_type

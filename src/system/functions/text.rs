@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::parser::quote_ident;
 use crate::sqlstate::SqlState;
 use crate::system::rows::Cell;
+use std::iter::Peekable;
+use std::str::Chars;
 
 pub(super) const ALL: &[Function] = &[
     strict("quote_ident", 1..=1, "text", |c| Ok(quote_ident(c.text(0)).into())),
@@ -42,39 +44,118 @@ fn printed(cell: &Cell) -> String {
     }
 }
 
-/// `format` with `%s`, `%I`, `%L` and `%%`; positions and widths are not known here.
+/// `format` with `%s`, `%I`, `%L` and `%%`, positions such as `%2$s` and widths such as `%-5s`.
 fn format(call: &Call<'_>) -> Result<Cell> {
     let Some(template) = call.argument(0).text() else { return Ok(Cell::Null) };
-    let mut arguments = call.arguments.iter().skip(1);
+    let mut arguments = Arguments { cells: call.arguments.get(1..).unwrap_or_default(), next: 0 };
     let mut out = String::new();
-    let mut chars = template.chars();
+    let mut chars = template.chars().peekable();
     while let Some(c) = chars.next() {
         if c != '%' {
             out.push(c);
-            continue;
-        }
-        let kind = chars.next();
-        if kind == Some('%') {
+        } else if chars.next_if_eq(&'%').is_some() {
             out.push('%');
-            continue;
-        }
-        let argument = arguments.next().ok_or_else(|| {
-            Error::new(SqlState::InvalidParameterValue, "too few arguments for format()")
-        })?;
-        match kind {
-            Some('s') => out.push_str(&printed(argument)),
-            Some('I') => out.push_str(&quote_ident(&printed(argument))),
-            Some('L') => out.push_str(&quote_literal(argument)),
-            other => {
-                let shown = other.map(String::from).unwrap_or_default();
-                return Err(Error::new(
-                    SqlState::InvalidParameterValue,
-                    format!("unrecognized format() type specifier \"{shown}\""),
-                ));
-            }
+        } else {
+            let (width, argument, kind) = specifier(&mut chars, &mut arguments)?;
+            let text = match kind {
+                's' => printed(argument),
+                'I' => quote_ident(&printed(argument)),
+                _ => quote_literal(argument),
+            };
+            let room = usize::try_from(width.unsigned_abs()).unwrap_or(usize::MAX);
+            let spaces = " ".repeat(room.saturating_sub(text.chars().count()));
+            let parts = if width < 0 { [text, spaces] } else { [spaces, text] };
+            out.extend(parts);
         }
     }
     Ok(out.into())
+}
+
+/// The arguments of `format`, and which of them is next.
+struct Arguments<'a> {
+    cells: &'a [Cell],
+    next: usize,
+}
+
+impl<'a> Arguments<'a> {
+    /// The argument at a position that counts from 1, or the next one.
+    fn take(&mut self, position: Option<usize>) -> Result<&'a Cell> {
+        let index = match position {
+            None => self.next,
+            Some(0) => {
+                return Err(wrong_format(
+                    "format specifies argument 0, but arguments are numbered from 1",
+                ));
+            }
+            Some(position) => position - 1,
+        };
+        self.next = index + 1;
+        self.cells.get(index).ok_or_else(|| wrong_format("too few arguments for format()"))
+    }
+}
+
+fn wrong_format(message: impl Into<String>) -> Error {
+    Error::new(SqlState::InvalidParameterValue, message)
+}
+
+/// Widths above this are refused: a text of one argument would fill the memory.
+const WIDTH_MAX: i64 = 1 << 20;
+
+/// What stands behind a percent sign: the width, negative for text on the left, the argument, and the kind.
+fn specifier<'a>(
+    chars: &mut Peekable<Chars<'_>>,
+    arguments: &mut Arguments<'a>,
+) -> Result<(i64, &'a Cell, char)> {
+    let mut number = whole(chars);
+    let mut position = None;
+    if number.is_some() && chars.next_if_eq(&'$').is_some() {
+        position = number.take().and_then(|n| usize::try_from(n).ok());
+    }
+    let mut left = false;
+    if number.is_none() {
+        while chars.next_if_eq(&'-').is_some() {
+            left = true;
+        }
+        number = match chars.next_if_eq(&'*') {
+            Some(_) => Some(width_argument(chars, arguments)?),
+            None => whole(chars),
+        };
+    }
+    let width = number.unwrap_or(0);
+    if width.unsigned_abs() > WIDTH_MAX.unsigned_abs() {
+        return Err(wrong_format("number is out of range"));
+    }
+    let hint = "For a single \"%\" use \"%%\".";
+    let kind = chars.next();
+    let kind =
+        kind.ok_or_else(|| wrong_format("unterminated format() type specifier").hint(hint))?;
+    if !matches!(kind, 's' | 'I' | 'L') {
+        let message = format!("unrecognized format() type specifier \"{kind}\"");
+        return Err(wrong_format(message).hint(hint));
+    }
+    let argument = arguments.take(position)?;
+    Ok((if left { -width.abs() } else { width }, argument, kind))
+}
+
+/// The width that an argument gives: behind the star may stand a position.
+fn width_argument(chars: &mut Peekable<Chars<'_>>, arguments: &mut Arguments<'_>) -> Result<i64> {
+    let position = whole(chars).and_then(|n| usize::try_from(n).ok());
+    if position.is_some() && chars.next_if_eq(&'$').is_none() {
+        return Err(wrong_format("width argument position must be ended by \"$\""));
+    }
+    let width = arguments.take(position)?;
+    let read = || printed(width).parse().ok();
+    Ok(width.int().or_else(read).unwrap_or(0))
+}
+
+/// Digits as a number, if the next character is one.
+fn whole(chars: &mut Peekable<Chars<'_>>) -> Option<i64> {
+    let mut value = None;
+    while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
+        chars.next();
+        value = Some(value.unwrap_or(0_i64).saturating_mul(10).saturating_add(i64::from(digit)));
+    }
+    value
 }
 
 /// Names and values by turns, spaced as PostgreSQL spaces them.

@@ -25,6 +25,13 @@ pub(super) fn out_of(reader: &str) -> Option<&'static str> {
     REG_TYPES.iter().find(|(_, input, _)| *input == reader).map(|(_, _, output)| *output)
 }
 
+/// The function that prints what `to_regclass` and its like find.
+fn out_of_search(expr: &Expr) -> Option<&'static str> {
+    let (name, _) = call_parts(expr)?;
+    let wanted = name.strip_prefix("to_")?;
+    REG_TYPES.iter().find(|(name, _, _)| *name == wanted).map(|(_, _, output)| *output)
+}
+
 /// Columns of type regproc: as text they are the function's name.
 const REGPROC_COLUMNS: [&str; 14] = [
     "typinput",
@@ -52,6 +59,9 @@ pub(super) fn cast(expr: &mut Expr) {
     *expr = match (reg, call_parts(&source).and_then(|(name, _)| out_of(name))) {
         (Some((_, input, _)), _) => call(input, vec![source]),
         (None, Some(output)) if is_textual(&target) => renamed(source, output),
+        (None, None) if is_textual(&target) && out_of_search(&source).is_some() => {
+            call(out_of_search(&source).unwrap_or_default(), vec![source])
+        }
         _ if target == "oid" && !is_placeholder(&source) => call(OID_IN, vec![source]),
         _ if is_textual(&target) && regproc_column(&source).is_some() => {
             call(REGPROC_OUT, vec![source])

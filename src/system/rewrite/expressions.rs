@@ -4,6 +4,7 @@ use super::casts::{cast, out_of};
 use super::touches::BARE_FUNCTIONS;
 use super::{Rewriter, call, call_parts, strip_pg_catalog, subqueries};
 use crate::error::Result;
+use crate::parser;
 use crate::system::rows::definition;
 use sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, CastKind, DataType, Expr, FunctionArguments, Ident,
@@ -251,32 +252,9 @@ fn compare_booleans(rewriter: &Rewriter<'_>, left: &mut Expr, right: &mut Expr) 
 fn with_backslash(pattern: &Expr, escape: &Option<ValueWithSpan>) -> Option<Expr> {
     let Value::SingleQuotedString(escape) = &escape.as_ref()?.value else { return None };
     let mut escape = escape.chars();
-    let (escape, None) = (escape.next()?, escape.next()) else { return None };
-    let text = constant_text(pattern)?;
-    let (mut plain, mut chars) = (String::new(), text.chars());
-    while let Some(c) = chars.next() {
-        match c {
-            c if c == escape => plain.extend(['\\'].into_iter().chain(chars.next())),
-            '\\' => plain.push_str("\\\\"),
-            c => plain.push(c),
-        }
-    }
+    let (escape, None) = (escape.next(), escape.next()) else { return None };
+    let plain = parser::with_backslash(&parser::constant_text(pattern)?, escape);
     Some(Expr::value(Value::SingleQuotedString(plain)))
-}
-
-/// The text of literals joined by `||`.
-fn constant_text(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Nested(inner) => constant_text(inner),
-        Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } => {
-            Some(constant_text(left)? + &constant_text(right)?)
-        }
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 fn is_text(expr: &Expr) -> bool {
