@@ -33,7 +33,7 @@ pub(super) fn array_of_rows(name: &str, arguments: &[FunctionArg]) -> Option<Exp
         ("regexp_split_to_table", _) => {
             Some(call("regexp_split_to_array", arguments, Span::empty()))
         }
-        ("generate_subscripts", [_, dimension]) if whole(dimension) == Some(1) => {
+        ("generate_subscripts", [_, dimension]) if is_one(dimension) => {
             let length = call("cardinality", vec![arguments.swap_remove(0)], Span::empty());
             let one = Expr::value(Value::Number("1".into(), false));
             let bounds = vec![super::literals::integer(one), super::literals::integer(length)];
@@ -171,6 +171,10 @@ pub(super) fn is_integer(expr: &Expr) -> bool {
 /// A constant that PostgreSQL takes for an integer or a bigint.
 fn is_whole(expr: &Expr) -> bool {
     whole(expr).is_some()
+}
+
+fn is_one(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(&value.value, Value::Number(digits, _) if digits == "1"))
 }
 
 #[derive(PartialEq, Eq)]

@@ -40,6 +40,7 @@ mod order;
 mod parameters;
 mod postgres;
 mod predict;
+mod recursion;
 mod relations;
 mod rewrite;
 mod row_sets;

@@ -6,7 +6,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast};
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArguments, Ident, ObjectNamePart, OrderBy, OrderByKind,
-    Query, Select, SelectItem, SetExpr, TrimWhereField,
+    Query, Select, SelectItem, SetExpr, TrimWhereField, Value,
 };
 use std::collections::HashSet;
 
@@ -260,4 +260,29 @@ pub(super) fn widen_unsigned(plan: LogicalPlan) -> Result<LogicalPlan> {
     });
     let columns: Vec<_> = columns.collect();
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}
+
+/// `SELECT sum(y) AS y … ORDER BY sum(y)`: an expression of the select list is named by its place, for
+/// DataFusion would read the new `y` in it.
+pub(super) fn order_by_places(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let shown = |item: &SelectItem| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            Some(expr.to_string())
+        }
+        _ => None,
+    };
+    // Behind a `*` the places are not known.
+    let items: Vec<String> = select.projection.iter().map_while(shown).collect();
+    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|o| &mut o.kind) else {
+        return;
+    };
+    for key in keys {
+        if matches!(key.expr, Expr::Function(_) | Expr::BinaryOp { .. } | Expr::Cast { .. }) {
+            let text = key.expr.to_string();
+            if let Some(place) = items.iter().position(|item| *item == text) {
+                key.expr = Expr::value(Value::Number((place + 1).to_string(), false));
+            }
+        }
+    }
 }

@@ -18,9 +18,8 @@
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
 //! | `sum(i::integer), sum(i::bigint)` | casts with a mark: DataFusion's names leave casts out |
 
-use super::ast;
-use super::from_functions::{array_of_rows, is_integer};
-use crate::catalog::SqlType;
+use super::from_functions::array_of_rows;
+use super::{ast, names, recursion};
 use crate::error::{Error, Result};
 use crate::format::{EncodeSettings, parse_text};
 use crate::parser::{TokenSlice, object_name};
@@ -30,9 +29,9 @@ use datafusion::common::ScalarValue;
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
     FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, Interval, LimitClause,
-    NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
-    Spanned, Statement, Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit,
-    VisitMut, Visitor, VisitorMut, WindowSpec, WindowType, visit_expressions,
+    NamedWindowDefinition, NamedWindowExpr, Query, Select, SelectItem, SetExpr, Spanned, Statement,
+    Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut, WindowSpec, WindowType, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
@@ -63,9 +62,11 @@ impl VisitorMut for Speller<'_> {
             return ControlFlow::Break(failure);
         }
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
-            with.cte_tables.iter_mut().for_each(|cte| first_step(&mut cte.query.body));
+            with.cte_tables
+                .iter_mut()
+                .for_each(|cte| recursion::type_first_step(&mut cte.query.body));
         }
-        order_by_places(query);
+        names::order_by_places(query);
         select_lists(&mut query.body);
         if let Some(order) = &mut query.order_by {
             ast::outside_subqueries(order, as_value);
@@ -122,76 +123,6 @@ fn select_lists(body: &mut SetExpr) {
             select_lists(right);
         }
         _ => {}
-    }
-}
-
-/// Whole literals in the first step of a recursive query are integers, as its columns then are. Numerics have
-/// room for digits that later steps bring: DataFusion would round them to those of the first.
-fn first_step(body: &mut SetExpr) {
-    let SetExpr::SetOperation { left, .. } = body else { return };
-    let cells: Vec<&mut Expr> = match left.as_mut() {
-        SetExpr::Select(select) => {
-            let value = |item| match item {
-                &mut (SelectItem::UnnamedExpr(ref mut expr)
-                | SelectItem::ExprWithAlias { ref mut expr, .. }) => Some(expr),
-                _ => None,
-            };
-            select.projection.iter_mut().filter_map(value).collect()
-        }
-        SetExpr::Values(values) => values.rows.iter_mut().flat_map(|row| row.iter_mut()).collect(),
-        _ => return,
-    };
-    for cell in cells {
-        let data_type = if is_integer(cell) {
-            DataType::Integer(None)
-        } else if is_open_numeric(cell) {
-            let SqlType::Numeric(precision, scale) = SqlType::NUMERIC_DEFAULT else { return };
-            let (precision, scale) = (u64::from(precision), i64::from(scale));
-            DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale))
-        } else {
-            continue;
-        };
-        let expr = Box::new(cell.clone());
-        *cell = Expr::Cast { kind: CastKind::Cast, expr, data_type, format: None, array: false };
-    }
-}
-
-/// A number with a point, or a cast to `numeric` without a precision.
-fn is_open_numeric(expr: &Expr) -> bool {
-    match expr {
-        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) => is_open_numeric(expr),
-        Expr::Value(value) => {
-            matches!(&value.value, Value::Number(digits, _) if digits.contains('.'))
-        }
-        Expr::Cast { data_type, .. } => {
-            matches!(data_type, DataType::Numeric(ExactNumberInfo::None))
-        }
-        _ => false,
-    }
-}
-
-/// `SELECT sum(y) AS y … ORDER BY sum(y)`: an expression of the select list is named by its place, for
-/// DataFusion would read the new `y` in it.
-fn order_by_places(query: &mut Query) {
-    let SetExpr::Select(select) = query.body.as_ref() else { return };
-    let shown = |item: &SelectItem| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-            Some(expr.to_string())
-        }
-        _ => None,
-    };
-    // Behind a `*` the places are not known.
-    let items: Vec<String> = select.projection.iter().map_while(shown).collect();
-    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|o| &mut o.kind) else {
-        return;
-    };
-    for key in keys {
-        if matches!(key.expr, Expr::Function(_) | Expr::BinaryOp { .. } | Expr::Cast { .. }) {
-            let text = key.expr.to_string();
-            if let Some(place) = items.iter().position(|item| *item == text) {
-                key.expr = Expr::value(Value::Number((place + 1).to_string(), false));
-            }
-        }
     }
 }
 

@@ -102,7 +102,7 @@ fn table(name: &str, columns: Vec<Column>, owner: &str) -> Table {
 }
 
 /// What `ml.runs`, `ml.run_params` and `ml.run_metrics` show, as sql.md says. A run's version is the
-/// catalog's, by run id; for the time after the model it is kept as a parameter, [`RUN_VERSION`].
+/// catalog's, by run id; for the time after the version is dropped it is kept as a parameter, [`RUN_VERSION`].
 fn system_tables() -> [(&'static str, Vec<Column>); 3] {
     use SqlType::{BigInt, Double, Text, TimestampTz};
     let id = || Column::new("run_id", Text).required();

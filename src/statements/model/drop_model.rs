@@ -5,6 +5,7 @@ use crate::error::{Error, Notice, Result};
 use crate::parser::{Cursor, ModelReference, TokenSlice};
 use crate::planner::{Environment, Planner, find_model};
 use crate::sqlstate::SqlState;
+use crate::statements::model::runs;
 use crate::statements::table::names;
 use crate::statements::{Execution, Kind, Response, Statement};
 use std::sync::Arc;
@@ -75,6 +76,7 @@ impl Statement for DropModel {
                 let dependency = Dependency::Model(model.id.clone());
                 names::drop_dependents(cx, &what, &dependency, self.cascade)
                     .map_err(|e| e.position(self.position))?;
+                runs::keep_versions(cx, &model.versions).await?;
                 cx.transaction.apply(CatalogOp::DropModel { id: model.id.clone() })?;
             }
             Some((number, position)) => {
@@ -88,7 +90,7 @@ impl Statement for DropModel {
 impl DropModel {
     /// Drops one version; the newest of the others becomes the default if it was.
     async fn drop_version(&self, cx: &Execution<'_>, model: &Model, number: u64) -> Result<()> {
-        if model.version(number).is_none() {
+        let Some(version) = model.version(number) else {
             if self.if_exists {
                 cx.notice(Notice::notice(format!(
                     "version {number} of model \"{}\" does not exist, skipping",
@@ -97,7 +99,8 @@ impl DropModel {
                 return Ok(());
             }
             return Err(missing_version(model, number));
-        }
+        };
+        runs::keep_versions(cx, std::slice::from_ref(version)).await?;
         let id = model.id.clone();
         cx.transaction.apply(CatalogOp::DropModelVersion { id, version: number })?;
         self.drop_broken_views(cx, model, number).await?;

@@ -70,7 +70,6 @@ impl Statement for RetrainModel {
         };
         let outcome = Outcome {
             status: "reproduced",
-            version: None,
             n_rows: Some(trained.n_rows),
             artifact_hash: Some(&version.artifact_hash),
             error: None,

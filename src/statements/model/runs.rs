@@ -1,7 +1,7 @@
 //! Run records: every training leaves one, also one that fails or is cancelled.
 
 use super::options::{self, Stored};
-use crate::catalog::{QualifiedName, Relation, Table, random_id};
+use crate::catalog::{ModelVersion, QualifiedName, Relation, Table, random_id};
 use crate::error::{Error, Notice, Result};
 use crate::ml::Measurement;
 use crate::planner::{Canceller, Environment, one_batch};
@@ -39,8 +39,6 @@ pub struct Run {
 pub struct Outcome<'a> {
     /// `succeeded`, `reproduced`, `failed` or `cancelled`.
     pub status: &'a str,
-    /// The version that it made.
-    pub version: Option<u64>,
     /// Rows trained on.
     pub n_rows: Option<u64>,
     /// Content hash of the artefact.
@@ -80,21 +78,13 @@ impl Run {
         outcome: &Outcome<'_>,
     ) -> Result<()> {
         let ended_at = Utc::now();
-        // What is to be said of a cancelled run must not be cancelled itself.
-        let canceller = Canceller::default();
         let batches = [
             (RUNS, self.run_row(environment, outcome, ended_at)?),
             (RUN_PARAMS, self.params(outcome)?),
             (RUN_METRICS, self.metrics(outcome.metrics, ended_at)?),
         ];
         for (name, batch) in batches {
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            let table = system_table(transaction, name)?;
-            let stream = one_batch(batch);
-            let adds = rows::write(environment, transaction, &canceller, &table, stream).await?;
-            rows::append(transaction, &table, adds, "Append")?;
+            append(environment, transaction, name, batch).await?;
         }
         Ok(())
     }
@@ -171,8 +161,7 @@ impl Run {
     }
 
     fn params(&self, outcome: &Outcome<'_>) -> Result<RecordBatch> {
-        let mut params = outcome.params.unwrap_or(&self.given).to_vec();
-        params.extend(outcome.version.map(|n| (RUN_VERSION.to_owned(), n.to_string())));
+        let params = outcome.params.unwrap_or(&self.given);
         batch(vec![
             ("run_id", self.ids(params.len())),
             ("key", texts(params.iter().map(|(key, _)| key))),
@@ -194,6 +183,39 @@ impl Run {
     fn ids(&self, n: usize) -> ArrayRef {
         texts(std::iter::repeat_n(&self.id, n))
     }
+}
+
+/// Keeps the numbers of versions that are about to be dropped, for the runs that made them.
+///
+/// # Errors
+/// What writing answers with.
+pub async fn keep_versions(cx: &Execution<'_>, versions: &[Arc<ModelVersion>]) -> Result<()> {
+    let numbers: Vec<String> = versions.iter().map(|v| v.version.to_string()).collect();
+    let key = RUN_VERSION.to_owned();
+    let kept = batch(vec![
+        ("run_id", texts(versions.iter().map(|version| &version.run_id))),
+        ("key", texts(std::iter::repeat_n(&key, versions.len()))),
+        ("value", texts(numbers.iter())),
+    ])?;
+    append(cx.environment, cx.transaction, RUN_PARAMS, kept).await
+}
+
+async fn append(
+    environment: &Environment,
+    transaction: &Transaction,
+    name: &str,
+    batch: RecordBatch,
+) -> Result<()> {
+    if batch.num_rows() == 0 {
+        return Ok(());
+    }
+    // What is to be said of a cancelled run must not be cancelled itself.
+    let canceller = Canceller::default();
+    let table = system_table(transaction, name)?;
+    let stream = one_batch(batch);
+    let adds = rows::write(environment, transaction, &canceller, &table, stream).await?;
+    rows::append(transaction, &table, adds, "Append")?;
+    Ok(())
 }
 
 fn not_recorded(trouble: &Error) -> Notice {

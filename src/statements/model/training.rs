@@ -122,7 +122,6 @@ impl Training<'_, '_> {
         self.register(self.version(&trained, &saved)?, make_default)?;
         let outcome = Outcome {
             status: "finished",
-            version: Some(self.latest()?.0),
             n_rows: Some(trained.n_rows),
             artifact_hash: Some(&saved.hash),
             error: None,
