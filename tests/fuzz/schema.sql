@@ -1,7 +1,7 @@
 -- What sqlsmith's statements are about: every type, NULLs, several files, a view, a model and a feature table.
 CREATE TABLE numbers (id integer NOT NULL, small smallint, big bigint, price numeric(10, 2), ratio double precision, f real);
 INSERT INTO numbers
-  SELECT n, n % 100, n * 1000000007, n / 7.0, CASE WHEN n % 5 <> 0 THEN n / 3.0 END, n / 9.0
+  SELECT n, n % 100, n::bigint * 1000000007, n / 7.0, CASE WHEN n % 5 <> 0 THEN n / 3.0 END, n / 9.0
   FROM generate_series(1, 500) AS g(n);
 INSERT INTO numbers VALUES (501, NULL, NULL, NULL, 'NaN'::float8, 'Infinity'::real), (502, 32767, 9223372036854775807, 99999999.99, '-1e300'::float8, '-0'::real);
 CREATE TABLE words (id bigint, word text, code varchar(8), raw bytea, ok boolean);
