@@ -3,6 +3,7 @@
 //! | written | becomes |
 //! |---|---|
 //! | `t@v5` | `t VERSION AS OF 5` |
+//! | `'a'`, and on a later line `'b'` | `'ab'` |
 //! | `f(…, TABLE s.t)` | `f(…, (SELECT * FROM s.t))` |
 //! | `INSERT INTO t TABLE u`, `… UNION TABLE u` | `… SELECT * FROM u` |
 //! | `UPDATE ONLY t`, `FROM ONLY t` | `UPDATE t`, `FROM t`: no table inherits |
@@ -55,6 +56,7 @@ impl Rewriter<'_> {
     /// Handles the token at `i` and says how many tokens were read.
     fn step(&mut self, i: usize) -> usize {
         self.version(i)
+            .or_else(|| self.continued_text(i))
             .or_else(|| self.table_argument(i))
             .or_else(|| self.table_query(i))
             .or_else(|| self.only(i))
@@ -101,6 +103,26 @@ impl Rewriter<'_> {
             (Some(a), Some(b)) => a.span.end == b.span.start,
             _ => false,
         }
+    }
+
+    /// A text that goes on in another literal on a later line, as SQL has it.
+    fn continued_text(&mut self, i: usize) -> Option<usize> {
+        let text = |i: usize| match self.token(i) {
+            Some(Token::SingleQuotedString(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let line = |i: usize| (self.source[i].span.start.line, self.source[i].span.end.line);
+        let mut whole = text(i)?.to_owned();
+        let mut next = i + 1;
+        while let Some(more) = text(next).filter(|_| line(next - 1).1 < line(next).0) {
+            whole.push_str(more);
+            next += 1;
+        }
+        if next == i + 1 {
+            return None;
+        }
+        self.push(i, Token::SingleQuotedString(whole));
+        Some(next - i)
     }
 
     /// `@v5` right behind a name.

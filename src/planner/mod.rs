@@ -304,7 +304,7 @@ impl<'a> Planner<'a> {
         let system = system::touches_catalog(&statement)
             .then(|| (self.environment.system)(self.world.catalog()));
         row_values::rewrite(&mut statement, slice, system.is_none())?;
-        spelling::rewrite(&mut statement, slice, &self.environment.time_zone)?;
+        spelling::rewrite(&mut statement, slice, &self.environment.time_zone, system.is_none())?;
         if let Some(system) = &system {
             system.rewrite(&mut statement)?;
             rewritten.functions.extend(system.functions().into_iter().map(Arc::new));

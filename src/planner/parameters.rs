@@ -16,8 +16,13 @@ use std::sync::Arc;
 /// The types that the client gave, by the parameters' numbers.
 pub(super) fn declared(types: &[Option<arrow::datatypes::DataType>]) -> HashMap<usize, DataType> {
     let parsed = |arrow: &arrow::datatypes::DataType| {
-        let sql_type = SqlType::from_arrow(arrow).ok()?;
-        match parse_expression(&format!("CAST(NULL AS {sql_type})")) {
+        let name = match arrow {
+            // No types of columns, but of expressions.
+            arrow::datatypes::DataType::Interval(_) => "interval".to_owned(),
+            arrow::datatypes::DataType::Time64(_) => "time".to_owned(),
+            other => SqlType::from_arrow(other).ok()?.to_string(),
+        };
+        match parse_expression(&format!("CAST(NULL AS {name})")) {
             Ok(Expr::Cast { data_type, .. }) => Some(data_type),
             _ => None,
         }

@@ -198,7 +198,7 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
-        if let Some(failure) = quoted_alias(&mut query.body) {
+        if let Some(failure) = quoted_alias(&query.body) {
             return ControlFlow::Break(failure);
         }
         super::values::spread(&mut query.body);
@@ -243,9 +243,8 @@ impl VisitorMut for Rewriter<'_> {
     }
 }
 
-/// `'a' 'b'`: sqlparser takes a text behind an expression for its name. On another line it goes on with the
-/// text before it, and is a mistake elsewhere.
-fn quoted_alias(body: &mut SetExpr) -> Option<Failure> {
+/// `1 'x'`: sqlparser takes a text behind an expression for its name.
+fn quoted_alias(body: &SetExpr) -> Option<Failure> {
     let select = match body {
         SetExpr::Select(select) => select,
         SetExpr::SetOperation { left, right, .. } => {
@@ -253,20 +252,12 @@ fn quoted_alias(body: &mut SetExpr) -> Option<Failure> {
         }
         _ => return None,
     };
-    for item in &mut select.projection {
-        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
+    for item in &select.projection {
+        let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
         if alias.quote_style != Some('\'') {
             continue;
         }
-        let (text, span) = (alias.value.clone(), alias.span);
-        if let Expr::Value(value) = expr
-            && let Value::SingleQuotedString(first) = &mut value.value
-            && value.span.end.line < span.start.line
-        {
-            first.push_str(&text);
-            *item = SelectItem::UnnamedExpr(expr.clone());
-            continue;
-        }
+        let (text, span) = (&alias.value, alias.span);
         let message = format!("syntax error at or near \"'{text}'\"");
         let error = Error::new(SqlState::SyntaxError, message)
             .hint("A column's name is written without quotes, or in double quotes.");

@@ -40,8 +40,13 @@ use std::ops::ControlFlow;
 type Failure = Box<(Error, Span)>;
 
 /// Rewrites a query's tree.
-pub(super) fn rewrite(query: &mut Statement, slice: Option<&TokenSlice>, zone: &str) -> Result<()> {
-    let mut speller = Speller { zone };
+pub(super) fn rewrite(
+    query: &mut Statement,
+    slice: Option<&TokenSlice>,
+    zone: &str,
+    arrays: bool,
+) -> Result<()> {
+    let mut speller = Speller { zone, arrays };
     if let ControlFlow::Break(failure) = VisitMut::visit(query, &mut speller) {
         let (error, span) = *failure;
         return Err(error.position_or(slice.and_then(|s| s.position(span.start))));
@@ -52,6 +57,8 @@ pub(super) fn rewrite(query: &mut Statement, slice: Option<&TokenSlice>, zone: &
 
 struct Speller<'a> {
     zone: &'a str,
+    /// Whether `ARRAY(query)` is rewritten here; over the catalog `system` does it in its own way.
+    arrays: bool,
 }
 
 impl VisitorMut for Speller<'_> {
@@ -322,7 +329,7 @@ impl Speller<'_> {
             Expr::Extract { field, expr: of, .. } => Ok(extract(field, of, expr)),
             Expr::Function(function) if is_called(function, "date_part") => Ok(date_part(function)),
             Expr::Function(Function { name, args: FunctionArguments::Subquery(query), .. })
-                if object_name(name) == ["array"] =>
+                if self.arrays && object_name(name) == ["array"] =>
             {
                 Ok(array_of(query))
             }

@@ -34,6 +34,10 @@ with psycopg.connect() as connection:
         "SELECT count(*) FROM colony WHERE species = %s AND mass > %s AND price = %s AND hatched = %s AND seen <= %s AND ringed = %s",
         ("Adélie", 3000.0, decimal.Decimal("12.5"), row[4], row[5], True)).fetchone()
     assert count == (1,), count
+    later, span = connection.execute("SELECT date '2020-01-31' + %s, %s",
+                                     (datetime.timedelta(days=1), datetime.timedelta(hours=36))).fetchone()
+    assert later == datetime.datetime(2020, 2, 1), later
+    assert span == datetime.timedelta(hours=36), span
     connection.commit()
 
     # A block that fails is rolled back, and the connection goes on.

@@ -43,13 +43,6 @@ pub(super) fn rewrite(factor: &mut TableFactor) {
             if let Some(alias) = alias {
                 name_column(alias);
             }
-            *factor = TableFactor::UNNEST {
-                alias: alias.take(),
-                array_exprs: arguments.args.iter().filter_map(plain_argument).cloned().collect(),
-                with_offset: false,
-                with_offset_alias: None,
-                with_ordinality: false,
-            };
         }
         _ => {
             let values = arguments.args.iter().filter_map(plain_argument).cloned().collect();
