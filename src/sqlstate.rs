@@ -39,6 +39,8 @@ sqlstates! {
     NumericValueOutOfRange = "22003",
     /// A date or time does not parse.
     InvalidDatetimeFormat = "22007",
+    /// NULL where a value is needed.
+    NullValueNotAllowed = "22004",
     /// A date or time lies outside of its type's range.
     DatetimeFieldOverflow = "22008",
     /// A substring of negative length.

@@ -1,6 +1,7 @@
 //! The files that a transaction writes, known before they exist, so that none stays behind when it fails.
 
 use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
 use object_store::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::task::TaskTracker;
@@ -23,12 +24,18 @@ impl NewFiles {
     /// would otherwise appear behind the back of whoever deletes it.
     ///
     /// # Errors
-    /// What the step answers with; XX000 if it panicked.
+    /// What the step answers with; 57014 once the files are settled; XX000 if it panicked.
     pub async fn appear<T: Send + 'static>(
         &self,
         step: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        // Whoever settles the files closes first and waits then: a step that comes later finds it closed.
+        let started = self.appearing.token();
+        if self.appearing.is_closed() {
+            return Err(Error::new(SqlState::QueryCanceled, "the transaction has ended"));
+        }
         let step = self.appearing.spawn(step);
+        drop(started);
         step.await.map_err(|e| Error::internal(format!("a file was not finished: {e}")))?
     }
 

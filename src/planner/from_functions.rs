@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `generate_series(1, 3) g` | `generate_series(1, 3) AS g(g)` |
 //! | `unnest(a)` | `unnest(a) AS unnest(unnest)` |
-//! | `unnest(a) WITH ORDINALITY u` | `unnest(a, generate_series(1, cardinality(a))) AS u(u, ordinality)` |
+//! | `unnest(a) WITH ORDINALITY u` | `unnest(a, generate_series(1, array_length(a, 1))) AS u(u, ordinality)` |
 //! | `generate_series(a, t.b)` | `unnest(generate_series(a, t.b))`, of any type and of the tables before it |
 //! | `LATERAL unnest(t.a)` | `unnest(t.a)` |
 //! | `regexp_split_to_table(a, b)` | `unnest(regexp_split_to_array(a, b))` |
-//! | `generate_subscripts(a, 1)` | `unnest(generate_series(1, cardinality(a)))` |
+//! | `generate_subscripts(a, 1)` | `unnest(generate_series(1, array_length(a, 1)))` |
 //!
 //! A series whose bounds are integers is one of integers: DataFusion's table function has bigint alone.
 
@@ -34,8 +34,8 @@ pub(super) fn array_of_rows(name: &str, arguments: &[FunctionArg]) -> Option<Exp
             Some(call("regexp_split_to_array", arguments, Span::empty()))
         }
         ("generate_subscripts", [_, dimension]) if is_one(dimension) => {
-            let length = call("cardinality", vec![arguments.swap_remove(0)], Span::empty());
             let one = Expr::value(Value::Number("1".into(), false));
+            let length = outer_length(arguments.swap_remove(0));
             let bounds = vec![super::literals::integer(one), super::literals::integer(length)];
             Some(call(SERIES, bounds, Span::empty()))
         }
@@ -125,9 +125,15 @@ fn column(name: &str) -> TableAliasColumnDef {
     TableAliasColumnDef { name: identifier(name), data_type: None }
 }
 
+/// How many elements an array has at its outermost; NULL for an empty one.
+fn outer_length(array: Expr) -> Expr {
+    let one = Expr::value(Value::Number("1".into(), false));
+    call("array_length", vec![array, one], Span::empty())
+}
+
 /// Arrays beside the numbers of their elements.
 fn numbered(mut arrays: Vec<Expr>, alias: Option<TableAlias>) -> TableFactor {
-    let lengths = arrays.iter().map(|a| call("cardinality", vec![a.clone()], Span::empty()));
+    let lengths = arrays.iter().map(|a| outer_length(a.clone()));
     let mut lengths: Vec<Expr> = lengths.collect();
     let length = match lengths.len() {
         1 => lengths.remove(0),

@@ -166,12 +166,22 @@ fn unary(operator: UnaryOperator, operand: &Expr) -> Option<Expr> {
 /// `(a, b) OVERLAPS (c, d)`: periods that have a time in common, the end of a longer one not being part of it.
 fn overlaps(left: &Expr, right: &Expr) -> Option<Expr> {
     let ((a, b), (c, d)) = (period(left)?, period(right)?);
-    let text =
-        format!("(CASE WHEN {a} = {c} THEN true WHEN {a} > {c} THEN {a} < {d} ELSE {c} < {b} END)");
+    // As PostgreSQL's overlaps_timestamp: an end that is not known leaves the answer open, if it counts.
+    let later = |a: &str, b: &str, d: &str| {
+        format!(
+            "CASE WHEN {d} IS NULL THEN NULL WHEN {a} < {d} THEN true WHEN {b} IS NULL THEN NULL ELSE false END"
+        )
+    };
+    let (first, second) = (later(&a, &b, &d), later(&c, &d, &b));
+    let text = format!(
+        "(CASE WHEN {a} > {c} THEN {first} WHEN {a} < {c} THEN {second} \
+         WHEN {a} = {c} AND {b} IS NOT NULL AND {d} IS NOT NULL THEN true END)"
+    );
     ast::parse_expression(&text).ok()
 }
 
-/// The first and the last of two times in either order, or of a time and how long it goes on.
+/// The first and the last of two times in either order, or of a time and how long it goes on; the last is NULL
+/// if one is.
 fn period(pair: &Expr) -> Option<(String, String)> {
     let Expr::Tuple(parts) = pair else { return None };
     let [start, end] = parts.as_slice() else { return None };
@@ -185,7 +195,11 @@ fn period(pair: &Expr) -> Option<(String, String)> {
         true => format!("(({start}) + ({end}))"),
         false => format!("({end})"),
     };
-    Some((format!("least(({start}), {end})"), format!("greatest(({start}), {end})")))
+    // greatest passes over NULL.
+    let last = format!(
+        "(CASE WHEN ({start}) IS NOT NULL AND {end} IS NOT NULL THEN greatest(({start}), {end}) END)"
+    );
+    Some((format!("least(({start}), {end})"), last))
 }
 
 /// `substring(text FROM 'pattern')`: what the first parentheses of the pattern match, or all of it.

@@ -52,6 +52,7 @@ mod slices;
 mod sort_keys;
 mod spelling;
 mod types;
+mod unseen;
 mod using;
 mod values;
 mod watch;
@@ -68,6 +69,7 @@ pub use row_values::row_of;
 pub use select_ast::select;
 pub use services::{Limits, STACK_BYTES, Services};
 pub use types::sql_type_of;
+pub use unseen::Unseen;
 pub use watch::watched;
 
 use crate::catalog::{CatalogState, Dependency, Pin, Table};
@@ -156,6 +158,8 @@ pub struct Environment {
     pub date_order: DateOrder,
     /// What `now()` is.
     pub now: DateTime<Utc>,
+    /// What the statement's predictions met that training had not.
+    pub unseen: Arc<Unseen>,
     /// The role.
     pub role: String,
     /// Where relative paths in read_csv and the like start.

@@ -128,11 +128,13 @@ fn is_ordered(plan: &Arc<dyn ExecutionPlan>) -> bool {
     }
 }
 
-/// Keeps the sort below an aggregate or a window whose result depends on the order of its rows.
+/// Keeps the sort below an aggregate or a window whose result depends on the order of its rows, and those of the
+/// branches of a union.
 pub(super) fn kept(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let depends = match &plan {
         LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.iter().any(takes_order),
         LogicalPlan::Window(window) => window.window_expr.iter().any(is_unordered),
+        LogicalPlan::Union(_) => true,
         _ => false,
     };
     if !depends {

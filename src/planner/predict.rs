@@ -1,5 +1,6 @@
 //! `predict` and its kin as functions over Arrow columns, one function a model version.
 
+use super::Unseen;
 use crate::error::{Error, Result};
 use crate::ml::{FeatureKind, Model, Prediction};
 use crate::sqlstate::SqlState;
@@ -41,6 +42,8 @@ struct Predict {
     model: Arc<Model>,
     question: Question,
     signature: Signature,
+    /// The model's name for users, and where levels that training did not see are counted.
+    tally: (String, Arc<Unseen>),
 }
 
 impl std::fmt::Debug for Predict {
@@ -76,6 +79,7 @@ pub(super) fn function(
     identity: &str,
     model: &Arc<Model>,
     question: Question,
+    tally: (String, Arc<Unseen>),
 ) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Predict {
         name,
@@ -83,6 +87,7 @@ pub(super) fn function(
         model: model.clone(),
         question,
         signature: Signature::user_defined(Volatility::Immutable),
+        tally,
     }))
 }
 
@@ -274,6 +279,10 @@ impl ScalarUDFImpl for Predict {
         self.type_nulls(&mut columns)?;
         let actual = (self.question == Question::ActualProbability).then(|| columns.remove(0));
         let prediction = self.model.predict(&columns, rows)?;
+        let (shown, unseen) = &self.tally;
+        for (feature, values) in prediction.unseen().iter().filter(|(_, values)| *values > 0) {
+            unseen.add(shown, &self.question, feature, *values);
+        }
         let answer = self.answer(&prediction, actual.as_ref())?;
         if all_scalars {
             let scalar = datafusion::common::ScalarValue::try_from_array(&answer, 0)?;

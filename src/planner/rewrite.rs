@@ -393,6 +393,7 @@ impl Rewriter<'_> {
             &model.version.path,
             &model.model,
             question,
+            (model.name.to_string(), self.planner.environment.unseen.clone()),
         ));
         self.registered.insert(asked, name.clone());
         name

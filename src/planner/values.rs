@@ -3,7 +3,9 @@
 //! Rows with subqueries, which it plans but cannot run, become `SELECT … UNION ALL SELECT …`. Untyped literals
 //! take the type that another row of their column says, and a cast of a number to `numeric` is the number.
 
+use super::ast::parse_expression;
 use super::select_ast::select;
+use crate::catalog::SqlType;
 use sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, Query, SetExpr, SetOperator, SetQuantifier, Value,
     Visit, Visitor,
@@ -41,13 +43,27 @@ fn type_cells(mut cells: Vec<&mut Expr>) {
             **cell = number;
         }
     }
-    let said = cells.iter().find_map(|cell| match &**cell {
-        Expr::Cast { data_type, .. } => Some(data_type.clone()),
-        Expr::TypedString(typed) => Some(typed.data_type.clone()),
-        Expr::Value(value) => matches!(value.value, Value::Boolean(_)).then_some(DataType::Boolean),
+    let mut said = cells.iter().filter_map(|cell| match &**cell {
+        Expr::Cast { data_type, .. } => Some(super::sql_type_of(data_type).ok()),
+        Expr::TypedString(typed) => Some(super::sql_type_of(&typed.data_type).ok()),
+        Expr::Value(value) => match value.value {
+            Value::Boolean(_) => Some(Some(SqlType::Boolean)),
+            Value::Number(..) => Some(None),
+            _ => None,
+        },
+        Expr::UnaryOp { .. } => Some(None),
         _ => None,
     });
-    let Some(data_type) = said.filter(|t| !matches!(t, DataType::Text | DataType::Varchar(_)))
+    // Where the others do not agree, their common type is DataFusion's to find.
+    let Some(first) = said.next().flatten() else { return };
+    if !said.all(|other| other.as_ref() == Some(&first)) {
+        return;
+    }
+    // A cast to one of these would cut digits, or letters.
+    if matches!(first, SqlType::Numeric(..) | SqlType::Text | SqlType::Varchar(_)) {
+        return;
+    }
+    let Ok(Expr::Cast { data_type, .. }) = parse_expression(&format!("CAST(NULL AS {first})"))
     else {
         return;
     };

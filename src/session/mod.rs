@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::error::{Error, Notice, Result};
 use crate::format::{EncodeSettings, arrow_type_of, pg_type_of};
 use crate::parser::Script;
-use crate::planner::{CATALOG, Canceller, Environment, Parameters};
+use crate::planner::{CATALOG, Canceller, Environment, Parameters, Unseen};
 use crate::sqlstate::SqlState;
 use crate::statements::{self, Describe, Execution, IfCommitted, IfLost, Kind, Parsed};
 use crate::warehouse::{CommitInfo, Transaction};
@@ -29,9 +29,12 @@ use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use engine::Activity;
+use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use transaction::Block;
@@ -351,10 +354,13 @@ impl Session {
             if_committed: &self.if_committed,
         };
         let result = parsed.statement.execute(&mut cx).await;
-        if result.is_err() {
-            transaction.rollback_to(mark);
+        match result {
+            Ok(response) => Ok(telling(response, environment.unseen.clone(), &self.notices)),
+            Err(error) => {
+                transaction.rollback_to(mark);
+                Err(error)
+            }
         }
-        result
     }
 
     /// Commits; trouble after the commit stood is a warning.
@@ -412,6 +418,7 @@ impl Session {
             time_zone: self.settings.time_zone().to_owned(),
             date_order: self.settings.encode().date_order,
             now,
+            unseen: Arc::default(),
             role: self.role.clone(),
             file_search_path: self.settings.file_search_path(),
             system: Arc::new(move |catalog| engine.system_context(catalog, &role, pid, &settings)),
@@ -428,6 +435,37 @@ impl Session {
             return self.cancel.error();
         }
         error
+    }
+}
+
+/// Tells what predictions met that training had not, behind the last row where there are rows.
+fn telling(
+    response: statements::Response,
+    unseen: Arc<Unseen>,
+    notices: &mpsc::UnboundedSender<Notice>,
+) -> statements::Response {
+    let notices = notices.clone();
+    let tell = move || unseen.take().into_iter().for_each(|notice| drop(notices.send(notice)));
+    let at_end = |stream: SendableRecordBatchStream| -> SendableRecordBatchStream {
+        let schema = stream.schema();
+        let tell = tell.clone();
+        let end = futures::stream::poll_fn(move |_| {
+            tell();
+            Poll::Ready(None)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(schema, stream.chain(end)))
+    };
+    match response {
+        statements::Response::Rows { schema, stream, tag, counted } => {
+            statements::Response::Rows { schema, stream: at_end(stream), tag, counted }
+        }
+        statements::Response::CopyOut { schema, stream, options } => {
+            statements::Response::CopyOut { schema, stream: at_end(stream), options }
+        }
+        other => {
+            tell();
+            other
+        }
     }
 }
 

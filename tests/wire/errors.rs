@@ -125,6 +125,13 @@ fn notices_come_with_the_statement_that_they_are_about() {
             "CREATE VIEW summed AS SELECT x + y AS total FROM pairs",
             "CREATE VIEW firsts AS SELECT x FROM pairs",
             "CREATE OR REPLACE TABLE pairs AS SELECT x FROM pairs",
+            "CREATE TABLE kinds (k text, y double precision)",
+            "INSERT INTO kinds VALUES ('a', 1), ('a', 2), ('b', 3), ('b', 4)",
+            "CREATE MODEL of_kind PREDICT y USING linear_regression AS SELECT k, y FROM kinds",
+            "CREATE VIEW guesses AS SELECT predict('of_kind', k => k) AS y \
+             FROM (VALUES ('a'), ('x'), ('z')) AS v (k)",
+            "SELECT * FROM guesses",
+            "SELECT predict('of_kind', kinds.*) FROM kinds",
         ] {
             client.batch_execute(statement).await.expect(statement);
         }
@@ -142,6 +149,11 @@ fn notices_come_with_the_statement_that_they_are_about() {
         let warned: Vec<&str> = warned.map(DbError::message).collect();
         assert!(warned.iter().any(|m| m.contains("view \"public.summed\"")), "{warned:?}");
         assert!(!warned.iter().any(|m| m.contains("view \"public.firsts\"")), "{warned:?}");
+        // Through a view as well; what training saw is not spoken of.
+        let unseen =
+            "2 values of feature \"k\" of model public.of_kind did not occur in its training";
+        let told = notices.iter().filter(|n| n.message().contains("did not occur"));
+        assert_eq!(told.map(DbError::message).collect::<Vec<_>>(), [unseen]);
     });
     server.stop();
 }

@@ -61,13 +61,18 @@ fn read_beside(
             written_type(text).unwrap_or_else(|| SqlType::NUMERIC_DEFAULT.arrow())
         }
         // Literals are bigint until they are narrowed.
-        DataType::Int64 if is_arithmetic && matches!(other, Expr::Literal(..)) => DataType::Int32,
+        DataType::Int64 if is_arithmetic && is_small(other) => DataType::Int32,
         number if is_arithmetic && (number.is_signed_integer() || number.is_floating()) => number,
         date @ DataType::Date32 if *op == BinaryOperator::Minus => date,
         time @ DataType::Timestamp(..) if is_right && *op == BinaryOperator::Minus => time,
         _ => return,
     };
     *literal = cast(std::mem::take(literal), wanted);
+}
+
+fn is_small(expr: &Expr) -> bool {
+    let Expr::Literal(ScalarValue::Int64(Some(number)), _) = expr else { return false };
+    i32::try_from(*number).is_ok()
 }
 
 /// What an interval is multiplied by is double precision.

@@ -20,8 +20,8 @@ use datafusion::logical_expr::{
 };
 use std::sync::Arc;
 
-/// Elements that the arrays of one batch may have together: half a GiB of them.
-const ELEMENTS_MAX: usize = 64 << 20;
+/// Elements that the arrays of one batch may have together: at most a quarter of a GiB.
+const ELEMENTS_MAX: usize = 16 << 20;
 
 /// The function, to be registered in the place of DataFusion's.
 pub(super) fn generate_series() -> Arc<ScalarUDF> {
@@ -165,7 +165,8 @@ fn listed<T: ArrowPrimitiveType, S: ArrowPrimitiveType>(
                 .hint("A series of constant integers in FROM is not limited.")
                 .into());
             }
-            at = next(element, step);
+            // A month and some days back may stand still, or turn.
+            at = next(element, step).filter(|next| (*next > element) == (direction > 0));
         }
         out.lengths[row] = out.elements.len() - before;
     }

@@ -7,7 +7,7 @@ pub mod drop_model;
 mod options;
 pub mod predict;
 pub mod retrain_model;
-mod runs;
+pub(super) mod runs;
 pub mod show_models;
 mod source;
 pub mod train_model;

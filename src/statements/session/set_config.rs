@@ -1,12 +1,16 @@
 //! `SELECT set_config(name, value, is_local)`: SET for clients that have a query at hand only.
 
 use crate::error::{Error, Result};
+use crate::format::{EncodeSettings, parse_text};
 use crate::parser::object_name;
 use crate::planner::{Parameters, identifier, parse_expression};
+use crate::sqlstate::SqlState;
 use crate::statements::Execution;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SelectItem, SetExpr,
-    Value,
+    UnaryOperator, Value,
 };
 
 /// One call: the arguments as they were written.
@@ -69,20 +73,30 @@ impl SetConfig {
     /// Sets the value, for the transaction or for the session.
     ///
     /// # Errors
-    /// 42704 for an unknown setting, 22023 for a value that it cannot have, 0A000 for arguments that are
-    /// not constant.
+    /// 42704 for an unknown setting, 22023 for a value that it cannot have, 22004 without a name, 22P02 for what
+    /// is no truth value, 0A000 for arguments that are not constant.
     pub fn execute(&self, cx: &mut Execution<'_>) -> Result<()> {
         let refused = || {
             Error::unsupported("set_config with computed arguments", "Give constants, or use SET.")
         };
         let [name, value, is_local] = [&self.name, &self.value, &self.is_local]
             .map(|e| constant(e, cx.parameters).ok_or_else(refused));
-        let (name, value) = (name?.unwrap_or_default(), value?.unwrap_or_default());
-        if !matches!(is_local?.as_deref(), Some("true" | "t" | "on" | "yes" | "1")) {
+        let name = name?.ok_or_else(|| {
+            Error::new(SqlState::NullValueNotAllowed, "SET requires parameter name")
+        })?;
+        let value = value?.unwrap_or_default();
+        let is_local = match is_local? {
+            Some(text) => parse_text(&text, &DataType::Boolean, &EncodeSettings::default())?,
+            None => ScalarValue::Boolean(None),
+        };
+        if is_local != ScalarValue::Boolean(Some(true)) {
             return cx.settings.set(&name, &value);
         }
-        // Outside of a block the transaction ends with this statement.
-        if cx.in_block { cx.settings.set_local(&name, &value) } else { Ok(()) }
+        if cx.in_block {
+            return cx.settings.set_local(&name, &value);
+        }
+        // The transaction ends with this statement: only whether it could be set is of interest.
+        cx.settings.clone().set_local(&name, &value)
     }
 }
 
@@ -101,6 +115,9 @@ pub(super) fn constant(expr: &Expr, parameters: &Parameters) -> Option<Option<St
             other => other.clone().into_string().map(Some),
         },
         Expr::Cast { expr, .. } | Expr::Nested(expr) => constant(expr, parameters),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            constant(expr, parameters).map(|text| text.map(|text| format!("-{text}")))
+        }
         _ => None,
     }
 }

@@ -5,6 +5,7 @@ use crate::catalog::{CatalogOp, Dependency, Relation};
 use crate::error::{Error, Notice, Result};
 use crate::parser::{Cursor, TokenSlice};
 use crate::sqlstate::SqlState;
+use crate::statements::model::runs;
 use crate::statements::{Execution, Kind, Response, Statement};
 use sqlparser::tokenizer::Token;
 use std::sync::Arc;
@@ -53,14 +54,14 @@ impl Statement for DropSchema {
 
     async fn execute(&self, cx: &mut Execution<'_>) -> Result<Response> {
         for (name, position) in &self.names {
-            self.drop(cx, name).map_err(|e| e.position(*position))?;
+            self.drop(cx, name).await.map_err(|e| e.position(*position))?;
         }
         Response::done("DROP SCHEMA")
     }
 }
 
 impl DropSchema {
-    fn drop(&self, cx: &Execution<'_>, name: &str) -> Result<()> {
+    async fn drop(&self, cx: &Execution<'_>, name: &str) -> Result<()> {
         let catalog = cx.transaction.catalog();
         if names::is_reserved_schema(name) {
             return Err(Error::new(
@@ -76,15 +77,16 @@ impl DropSchema {
             return Err(names::missing_schema(&catalog, name));
         }
         if self.cascade {
-            self.empty(cx, name)?;
+            self.empty(cx, name).await?;
         }
         cx.transaction.apply(CatalogOp::DropSchema { name: name.to_owned() })
     }
 
     /// Drops what is in the schema, views first.
-    fn empty(&self, cx: &Execution<'_>, schema: &str) -> Result<()> {
+    async fn empty(&self, cx: &Execution<'_>, schema: &str) -> Result<()> {
         let catalog = cx.transaction.catalog();
         for model in catalog.models().filter(|m| m.name.schema == schema) {
+            runs::keep_versions(cx, &model.versions).await?;
             cx.transaction.apply(CatalogOp::DropModel { id: model.id.clone() })?;
             cx.notice(Notice::notice(format!("drop cascades to model {}", model.name)));
         }

@@ -94,12 +94,13 @@ impl VisitorMut for Scope<'_> {
         }
         let table = &self.target.table;
         match expr {
-            Expr::CompoundIdentifier(parts) => match parts.first() {
-                Some(first) if fold(first) == fold(&self.target.alias) => {
-                    ControlFlow::Break(self.invisible(first))
+            Expr::CompoundIdentifier(parts) => {
+                let qualifiers = &parts[..parts.len().saturating_sub(1)];
+                match qualifiers.iter().find(|q| fold(q) == fold(&self.target.alias)) {
+                    Some(found) => ControlFlow::Break(self.invisible(found)),
+                    None => ControlFlow::Continue(()),
                 }
-                _ => ControlFlow::Continue(()),
-            },
+            }
             Expr::Identifier(name) if has(table, name) && !self.labels.contains(&name.span) => {
                 if !self.source_columns.contains(&fold(name)) {
                     return ControlFlow::Break(self.missing(name));
