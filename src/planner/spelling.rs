@@ -69,7 +69,7 @@ impl VisitorMut for Speller<'_> {
             return ControlFlow::Break(failure);
         }
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
-            with.cte_tables.iter_mut().for_each(|cte| recursion::type_first_step(cte));
+            with.cte_tables.iter_mut().for_each(recursion::type_first_step);
         }
         names::order_by_places(query);
         select_lists(&mut query.body);

@@ -1,5 +1,6 @@
 //! Transactions and settings.
 
+mod calls;
 pub mod discard;
 pub mod pg_sleep;
 pub mod reset;

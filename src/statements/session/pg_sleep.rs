@@ -1,10 +1,10 @@
 //! `SELECT pg_sleep(seconds)`: waiting, for scripts and tests that need time to pass.
 
-use super::set_config::{arguments, constant};
+use super::calls::{self, constant};
 use crate::error::{Error, Result};
-use crate::planner::{Parameters, identifier, parse_expression};
+use crate::planner::Parameters;
 use crate::sqlstate::SqlState;
-use sqlparser::ast::{Expr, Query, SelectItem, SetExpr};
+use sqlparser::ast::{Expr, Query};
 use std::time::Duration;
 
 /// The longest wait in seconds, near two years: as much as the timer can count.
@@ -16,34 +16,17 @@ pub struct PgSleep {
     seconds: Expr,
 }
 
-/// Takes the calls out of the select list of a query without FROM; an empty text stays for each. Any other use of
-/// the function is left to the planner, which does not know it.
+/// Takes the calls out of a query; an empty text stays for each.
 ///
 /// # Errors
 /// 42601 if an argument cannot be written down again.
 pub fn take(query: &mut Query) -> Result<Vec<PgSleep>> {
-    let mut calls = Vec::new();
-    let SetExpr::Select(select) = query.body.as_mut() else { return Ok(calls) };
-    if !select.from.is_empty() || select.selection.is_some() {
-        return Ok(calls);
-    }
-    for item in &mut select.projection {
-        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = &*item
-        else {
-            continue;
-        };
-        let Some([seconds]) = arguments::<1>(expr, "pg_sleep") else { continue };
-        // The argument stays, for a parameter needs its place and its type.
-        let expr = format!("CASE WHEN CAST({seconds} AS double precision) IS NOT NULL THEN '' END");
-        let expr = parse_expression(&expr)?;
-        let alias = match &*item {
-            SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
-            _ => identifier("pg_sleep"),
-        };
-        *item = SelectItem::ExprWithAlias { expr, alias };
-        calls.push(PgSleep { seconds });
-    }
-    Ok(calls)
+    // The argument stays, for a parameter needs its place and its type.
+    let left = |[seconds]: &[Expr; 1]| {
+        format!("CASE WHEN CAST({seconds} AS double precision) IS NOT NULL THEN '' END")
+    };
+    let calls = calls::take(query, "pg_sleep", left)?.into_iter();
+    Ok(calls.map(|[seconds]| PgSleep { seconds }).collect())
 }
 
 impl PgSleep {
