@@ -28,7 +28,7 @@ impl Unseen {
                 "{values} {noun} of feature \"{feature}\" of model {model} did not occur in its training"
             );
             Some(Notice::notice(text).with_hint(
-                "They are predicted as described for unseen levels; define the model with unseen = 'error' to refuse them.",
+                "Linear models take the mean of the other levels for them, trees the path of missing values; WITH (unseen = 'error') refuses them.",
             ))
         });
         told.collect()
